@@ -1,0 +1,96 @@
+// Who am I, where are the others: rendezvous, an all-gather of endpoint descriptions, and a
+// control plane that stays up and notices who died.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "base/wire.h"
+#include "paceline/config.h"
+#include "paceline/error.h"
+#include "paceline/store.h"
+
+namespace paceline::bootstrap {
+
+/// News that travels over the control tree to every rank: the communicator has failed.
+struct FailureNotice {
+  ErrorCode code = ErrorCode::internal;
+  int origin = Error::kNoRank;   ///< who found out
+  int culprit = Error::kNoRank;  ///< whose fault it is, if known
+  std::uint64_t sequence = Error::kNoSequence;
+  /// What origin was calling at `sequence` (engine's packed Call; empty if none).
+  Bytes call = {};
+  std::string text = {};  ///< one sentence; at most 1,000 bytes travel
+};
+
+/// A request for sockets from one rank to another, so that a transport can make its link.
+struct LinkRequest {
+  int peer = 0;
+  std::uint8_t transport = 0;  ///< the transport's number, the same on all ranks
+  bool local = false;          ///< AF_UNIX instead of TCP
+  int count = 1;
+};
+
+/// The sockets: connected, authenticated, non-blocking. Delivered on both ranks.
+struct Link {
+  int peer = 0;
+  std::uint8_t transport = 0;
+  bool dialer = false;
+  std::vector<UniqueFd> sockets = {};
+};
+
+/// Calls made on the service thread: short, never blocking.
+struct Events {
+  /// The first failure only; afterwards nothing is called any more.
+  std::function<void(const FailureNotice&)> failed = {};
+  /// Something waits in take_links(), or a requested link could not be made (then `failed` says it).
+  std::function<void()> link_ready = {};
+};
+
+/// One rank's membership in one communicator. Created by all ranks together. The service thread
+/// of the process (base/service_thread.h) does heartbeats, accepts and handshakes for it.
+/// All methods: any thread.
+class Bootstrap {
+ public:
+  virtual ~Bootstrap() = default;
+
+  [[nodiscard]] virtual int rank() const = 0;
+  [[nodiscard]] virtual int size() const = 0;
+
+  /// Everybody's bytes in rank order, in O(log size) rounds. `mine` is at most 64 KiB. All ranks
+  /// call it together, from the thread that created the Bootstrap. Throws on time-out (naming who
+  /// is missing, as far as known) and on failure.
+  [[nodiscard]] virtual std::vector<Bytes> all_gather(ConstBytes mine) = 0;
+
+  /// From now on failures are reported; a failure that happened before is reported at once.
+  virtual void watch(Events events) = 0;
+
+  /// Asks for a link. Only the higher rank of a pair dials: the lower one's request makes sure
+  /// that it is told when it arrives. Returns at once.
+  virtual void request_link(const LinkRequest& request) = 0;
+  /// Links that have come up, whether asked for on this side or on the other.
+  [[nodiscard]] virtual std::vector<Link> take_links() = 0;
+
+  /// Tells all ranks, this one included, that the communicator has failed. Returns at once.
+  virtual void announce_failure(const FailureNotice& notice) = 0;
+
+  /// Leaves in an orderly way: peers do not take the closing of our links for a death.
+  /// The destructor does it too.
+  virtual void leave() noexcept = 0;
+};
+
+/// Ranks meet: at Config::root, through the launcher's own channel (Open MPI: PMIx), or in `store`
+/// where one is given. Blocks, at most Config::timeout. `name` tells communicators apart.
+/// A size of one needs nobody: no socket is opened.
+std::unique_ptr<Bootstrap> create(const Config& config, std::shared_ptr<Store> store = nullptr,
+                                  const std::string& name = "world");
+
+/// "boot id:network namespace", what host ids default to.
+std::string default_host_id();
+
+}  // namespace paceline::bootstrap

@@ -1,0 +1,77 @@
+// Lowering: what becomes of a schedule's step on an edge whose memory cannot all be mapped or put
+// into. A pure function, so that the verifier proves the lowered form as well. It never changes
+// the order of a reduction.
+//
+// Each rank has, behind the schedule's scratch, a shadow of its output of one instance (the same
+// offsets). Scratch and shadow belong to the library and can always be put into.
+//
+//   step                               peer's memory is…   becomes
+//   put(mine -> peer's output)         reachable           put
+//                                      staged              put into the shadow; the peer copies
+//   elidable put, result already       mapped              signal
+//     stored in peer's output          staged, shadow      signal; the peer copies from its shadow
+//                                        mapped
+//                                      else                put (as above)
+//   elidable put of my slice into      my slice mappable   signal
+//     peer's scratch                     by the peer
+//                                      else                put
+//   reduce, source of a peer           mapped              load it there
+//                                      else                the fallback
+//   reduce, destination of a peer      mapped              store it there
+//                                      staged, shadow      store into the peer's shadow
+//                                        mapped
+//                                      else                dropped; the put carries it
+//   wait, target in my output          I am staged for     then copy shadow -> output
+//                                        that peer
+#pragma once
+
+#include <cstdint>
+
+#include "collectives/schedule.h"
+
+namespace paceline::collectives {
+
+/// How one rank's buffer can be used by one peer over their edge.
+enum class Reach : std::uint8_t {
+  mapped,    ///< loaded, stored and put into
+  puttable,  ///< put into only
+  staged,    ///< neither: through the shadow
+};
+
+/// What the two ends of an edge know of each other's buffers; both know all six.
+/// Scratch is never staged.
+struct EdgeReach {
+  // My buffers as the peer can use them.
+  Reach my_input = Reach::staged;
+  Reach my_output = Reach::staged;
+  Reach my_scratch = Reach::puttable;
+  // The peer's buffers as I can use them.
+  Reach peer_input = Reach::staged;
+  Reach peer_output = Reach::staged;
+  Reach peer_scratch = Reach::puttable;
+};
+
+/// The edge seen from its other end.
+EdgeReach mirrored(const EdgeReach& edge);
+
+/// put, signal -> what to post.
+struct LoweredPut {
+  bool carries_data = true;  ///< false: only the signal
+  bool into_shadow = false;  ///< target is the shadow of Step::target, else Step::target itself
+};
+LoweredPut lower_put(const Step& put, const EdgeReach& edge);
+
+/// wait -> whether target must be copied out of my shadow afterwards.
+bool lowered_wait_copies(const Step& wait, const EdgeReach& edge);
+
+/// One operand of a reduce, of an owner that is not me.
+enum class LoweredOperand : std::uint8_t {
+  direct,    ///< the owner's slice, mapped
+  fallback,  ///< source: Operand::fallback in my own memory
+  shadow,    ///< destination: the owner's shadow, mapped
+  dropped,   ///< destination: left out
+};
+LoweredOperand lower_source(const Operand& operand, const EdgeReach& edge);
+LoweredOperand lower_destination(const Operand& operand, const EdgeReach& edge);
+
+}  // namespace paceline::collectives

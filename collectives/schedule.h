@@ -1,0 +1,116 @@
+// What an algorithm is: a pure function from (shape, rank) to a schedule.
+//
+// A schedule is one rank's list of steps on symbolic slices, never on pointers. All offsets and
+// lengths are in elements. The steps of one rank run in order, as if one after the other; between
+// ranks only a wait orders anything.
+//
+//   put     write a slice of mine into a peer's slice, then signal it
+//   signal  signal a peer without writing anything
+//   wait    for the next put or signal of a peer
+//   reduce  combine k sources, in the order given, and store the result in m destinations
+//   flush   until the sources of all earlier puts may be overwritten
+//
+// The k-th put-or-signal from rank a to rank b matches the k-th wait of b for a, and both name the
+// same slice of b's.
+//
+// Mapped peers. Where a peer's memory can be loaded and stored, `reduce` may use its slices
+// directly. An operand therefore names the owner and the owner's slice; a source also names the
+// local slice (`fallback`) that holds the same data where mapping is not possible. A put marked
+// `elidable` is the one that fills such a fallback, or that carries a result which `reduce` stores
+// directly where it can: with mapping it shrinks to a signal. So one schedule describes both
+// forms, and lowering.h picks per edge.
+//
+// One instance of a schedule covers `Shape::count` elements. The engine cuts a large operation
+// into instances, runs them in several lanes, and in each lane one instance after the other on the
+// same scratch: a schedule must be safe for that (the verifier runs several instances in a row).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "paceline/types.h"
+
+namespace paceline::collectives {
+
+/// The three memories of a rank in an operation. In place, input and output are the same.
+enum class Buffer : std::uint8_t { input, output, scratch };
+
+/// Elements [offset, offset + length) of a buffer.
+struct Slice {
+  Buffer buffer = Buffer::input;
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+  bool operator==(const Slice&) const = default;
+};
+
+enum class StepKind : std::uint8_t { put, signal, wait, reduce, flush };
+
+struct Step {
+  StepKind kind = StepKind::flush;
+  /// put, signal, wait: the other rank.
+  int peer = -1;
+  /// put: my slice that is written out.
+  Slice source = {};
+  /// put: the peer's slice. signal: the peer's slice that is ready (length 0: none).
+  /// wait: my slice that has been filled (length 0: none).
+  Slice target = {};
+  /// put: only signals where mapping makes the copy needless. See above.
+  bool elidable = false;
+  /// reduce: how many operands; Schedule::source and destination give them.
+  int sources = 0;
+  int destinations = 0;
+};
+
+/// One source or destination of a reduce.
+struct Operand {
+  int owner = -1;       ///< whose slice it is; my own rank for a local one
+  Slice slice = {};     ///< in the owner's memory
+  /// Sources of other owners only: the slice of mine that an elidable put has filled where the
+  /// owner's slice cannot be mapped. Destinations of other owners are dropped there (an elidable
+  /// put carries them).
+  Slice fallback = {};
+};
+
+/// What all ranks know about an operation (or one instance of it).
+struct Shape {
+  int size = 1;              ///< ranks
+  std::uint64_t count = 0;   ///< elements
+  int root = 0;              ///< broadcast
+  /// Chunks start at multiples of this many elements where they can, so that ranks do not write
+  /// into each other's cache lines: 64 / bytes of an element.
+  std::uint64_t alignment = 16;
+};
+
+/// Random access with O(1) state. Immutable; any thread.
+class Schedule {
+ public:
+  virtual ~Schedule() = default;
+  [[nodiscard]] virtual std::uint64_t steps() const = 0;
+  [[nodiscard]] virtual Step step(std::uint64_t i) const = 0;
+  /// Operand j of the reduce at step i.
+  [[nodiscard]] virtual Operand source(std::uint64_t i, int j) const = 0;
+  [[nodiscard]] virtual Operand destination(std::uint64_t i, int j) const = 0;
+  /// Elements of scratch that an instance needs on this rank.
+  [[nodiscard]] virtual std::uint64_t scratch() const = 0;
+};
+
+/// Elements of chunk `chunk` of `count` elements in `size` chunks: all chunks but the last ones
+/// have the same length, a multiple of `alignment`; the last ones may be shorter or empty.
+struct ChunkBounds {
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+};
+ChunkBounds chunk_bounds(const Shape& shape, int chunk);
+
+/// The algorithms. `rank` is 0 <= rank < shape.size. Each is described in its own file.
+std::unique_ptr<Schedule> ring_all_reduce(const Shape& shape, int rank);
+std::unique_ptr<Schedule> recursive_doubling_all_reduce(const Shape& shape, int rank);
+std::unique_ptr<Schedule> direct_all_reduce(const Shape& shape, int rank);
+std::unique_ptr<Schedule> binomial_broadcast(const Shape& shape, int rank);
+
+/// The schedule of a collective by an algorithm: the one place where the two are joined. Null if
+/// the algorithm does not offer the collective. A barrier is an all_reduce of nothing.
+std::unique_ptr<Schedule> make_schedule(Collective collective, Algorithm algorithm,
+                                        const Shape& shape, int rank);
+
+}  // namespace paceline::collectives

@@ -1,0 +1,132 @@
+// A fixed group of ranks that call collectives together.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "paceline/config.h"
+#include "paceline/error.h"
+#include "paceline/memory.h"
+#include "paceline/store.h"
+#include "paceline/types.h"
+#include "paceline/work.h"
+
+namespace paceline {
+
+class CommunicatorCore;
+
+/// Which wire an algorithm would use between this rank and a peer, and for what reason.
+struct Wire {
+  int peer = 0;
+  std::string transport;  ///< "shm", "verbs", "tcp"; "self" for this rank
+  std::string reason;     ///< one sentence: why not a faster one
+};
+
+/// A group of ranks. All ranks must issue the same calls on one Communicator in the same order;
+/// a difference is found and reported, it never overwrites memory.
+///
+/// Threads: calls on one Communicator are serialised by a lock, so several threads may use it as
+/// long as the order of their calls is the same on every rank. `abort()` may be called at any
+/// time from any thread.
+///
+/// Buffers: any pointer aligned to its element type. `in` and `out` are either equal (in place)
+/// or disjoint. Zero elements are fine everywhere, and then the pointers may be null.
+///
+/// Errors: every call throws paceline::Error. The first failure (a peer's death, a time-out, a
+/// mismatch, abort) makes the Communicator failed for good: all later calls throw that same
+/// error, and nothing is written into any caller's buffer after the throw. An invalid_argument is
+/// thrown before anything is sent and leaves the Communicator usable.
+class Communicator {
+ public:
+  /// A Communicator from Config::from_environment(): under mpirun, torchrun or with PACELINE_*
+  /// set. Without any of them a communicator of one rank. Blocks until all ranks have met, at
+  /// most Config::timeout.
+  static Communicator from_environment();
+  /// The same from an explicit Config.
+  static Communicator create(const Config& config);
+  /// Ranks meet in `store`; Config::rank and size must be set. `name` tells several
+  /// communicators in one store apart.
+  static Communicator create(const Config& config, std::shared_ptr<Store> store,
+                             const std::string& name = "world");
+
+  Communicator(Communicator&&) noexcept;
+  Communicator& operator=(Communicator&&) noexcept;
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+  /// Leaves the group in an orderly way; does not wait for others. Unfinished Work fails.
+  ~Communicator();
+
+  [[nodiscard]] int rank() const noexcept;
+  [[nodiscard]] int size() const noexcept;
+  /// Ranks with the same host id as this one, itself included.
+  [[nodiscard]] int ranks_on_host() const noexcept;
+  /// Number of different host ids.
+  [[nodiscard]] int hosts() const noexcept;
+  /// The Config in force, with rank 0's values for what all ranks share.
+  [[nodiscard]] const Config& config() const noexcept;
+  /// One entry per rank.
+  [[nodiscard]] std::vector<Wire> wires() const;
+  /// The algorithm that a call would take; the same on every rank.
+  [[nodiscard]] Algorithm algorithm_for(Collective collective, std::size_t count,
+                                        DataType type) const;
+
+  // --- memory --------------------------------------------------------------------------------
+  /// `bytes` of registered memory, 64-byte aligned, zeroed; the fastest kind for every call.
+  [[nodiscard]] Memory allocate(std::size_t bytes, Device device = Device::host());
+  /// Registers memory of the caller's for as long as the returned object lives, which saves RDMA
+  /// transports a registration per new buffer. What kind of memory it is, is found by asking.
+  [[nodiscard]] Memory register_memory(void* pointer, std::size_t bytes);
+
+  // --- collectives ---------------------------------------------------------------------------
+  /// out[i] = in_0[i] op in_1[i] op ... over all ranks; `count` elements on every rank; all ranks
+  /// get the same bits.
+  void all_reduce(const void* in, void* out, std::size_t count, DataType type, ReduceOp op);
+  Work all_reduce_async(const void* in, void* out, std::size_t count, DataType type, ReduceOp op);
+
+  /// `count` elements of `root`'s buffer into everybody's.
+  void broadcast(void* buffer, std::size_t count, DataType type, int root);
+  Work broadcast_async(void* buffer, std::size_t count, DataType type, int root);
+
+  /// Returns when every rank has called it.
+  void barrier();
+
+  // Typed forms: in place, and out of place (both spans of the same length).
+  template <class T>
+  void all_reduce(std::span<T> inout, ReduceOp op) {
+    all_reduce(inout.data(), inout.data(), inout.size(), DataTypeOf<T>::value, op);
+  }
+  template <class T>
+  void all_reduce(std::span<const T> in, std::span<T> out, ReduceOp op) {
+    require_same_length(in.size(), out.size());
+    all_reduce(in.data(), out.data(), out.size(), DataTypeOf<T>::value, op);
+  }
+  template <class T>
+  Work all_reduce_async(std::span<T> inout, ReduceOp op) {
+    return all_reduce_async(inout.data(), inout.data(), inout.size(), DataTypeOf<T>::value, op);
+  }
+  template <class T>
+  void broadcast(std::span<T> buffer, int root) {
+    broadcast(buffer.data(), buffer.size(), DataTypeOf<T>::value, root);
+  }
+
+  // --- trouble -------------------------------------------------------------------------------
+  /// Fails the Communicator on every rank, with `reason` in everybody's error text. Returns at
+  /// once; any thread.
+  void abort(const std::string& reason = "abort() was called");
+  /// True once it has failed; never blocks; any thread.
+  [[nodiscard]] bool failed() const noexcept;
+
+ private:
+  explicit Communicator(std::shared_ptr<CommunicatorCore> core);
+  static void require_same_length(std::size_t in, std::size_t out);
+  std::shared_ptr<CommunicatorCore> core_;
+};
+
+/// "0.1.0".
+std::string version();
+
+}  // namespace paceline

@@ -1,0 +1,92 @@
+// Every knob of the library, typed and documented, in one place.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "paceline/types.h"
+
+namespace paceline {
+
+/// How the ranks were told who they are.
+enum class Launcher : std::uint8_t { none, paceline, open_mpi, torchrun };
+
+std::string_view to_string(Launcher launcher);
+
+/// What a Communicator is made from. A plain value: fill it by hand, or take
+/// `Config::from_environment()`, which reads every variable named below and nothing else.
+/// All times are wall-clock durations; all sizes are bytes.
+struct Config {
+  // --- who and where -------------------------------------------------------------------------
+  /// Who told us; PACELINE_* wins over a launcher's variables.
+  Launcher launcher = Launcher::none;
+  /// This process's number, 0 <= rank < size. PACELINE_RANK, OMPI_COMM_WORLD_RANK, RANK.
+  int rank = 0;
+  /// How many ranks there are. PACELINE_SIZE, OMPI_COMM_WORLD_SIZE, WORLD_SIZE.
+  int size = 1;
+  /// "host:port" or "[v6]:port" where rank 0 listens for the others. PACELINE_ROOT, or torchrun's
+  /// MASTER_ADDR and MASTER_PORT. Empty where a Store or the launcher's own channel serves.
+  std::string root;
+  /// Shared by the ranks of one job only; at least 16 bytes. PACELINE_SECRET, or the content of
+  /// the file named by PACELINE_SECRET_FILE (trailing newline dropped). Without one, and without
+  /// a launcher that hands one out, only loopback addresses are served.
+  std::string secret;
+  /// Network interface whose address the links use, e.g. "eth0". PACELINE_INTERFACE. Empty: the
+  /// one that routes to the root.
+  std::string interface_name;
+  /// First and last TCP port that may be listened on; 0-0 means any. PACELINE_PORTS=20000-20100.
+  std::uint16_t port_first = 0;
+  std::uint16_t port_last = 0;
+  /// Ranks with equal host ids use shared memory. Empty: boot id + network namespace.
+  /// PACELINE_HOST_ID makes several "hosts" out of one machine.
+  std::string host_id;
+
+  // --- wires ---------------------------------------------------------------------------------
+  /// Allowed transports, out of "shm", "verbs", "tcp". For each pair of ranks the first of that
+  /// order that is allowed and works is taken. PACELINE_TRANSPORT=shm,tcp.
+  std::vector<std::string> transports = {"shm", "verbs", "tcp"};
+  /// RDMA device, e.g. "mlx5_0"; empty: the first usable one. PACELINE_IB_DEVICE.
+  std::string ib_device;
+  /// RoCE GID index; unset: chosen from the GID table. PACELINE_IB_GID_INDEX.
+  std::optional<int> ib_gid_index;
+  /// Parallel TCP streams per pair of ranks, 1..8. PACELINE_TCP_LINKS.
+  int tcp_links = 2;
+
+  // --- how collectives run (rank 0's values are used by all ranks) ---------------------------
+  /// PACELINE_ALGORITHM=ring|recursive_doubling|direct; automatic chooses by size.
+  Algorithm algorithm = Algorithm::automatic;
+  /// Messages up to this many bytes travel inside the announcement, 0..4096.
+  /// PACELINE_EAGER_BYTES.
+  std::size_t eager_bytes = 4096;
+  /// Bytes of one rank's share in one turn of the pipeline, 4 KiB..16 MiB, a multiple of 64.
+  /// PACELINE_SEGMENT_BYTES.
+  std::size_t segment_bytes = 128 * 1024;
+  /// Parallel pipelines, 1..8. PACELINE_LANES.
+  int lanes = 2;
+
+  // --- time ----------------------------------------------------------------------------------
+  /// How long one operation may take before it fails, and how long the ranks may take to meet.
+  /// PACELINE_TIMEOUT, in seconds (fractions allowed).
+  std::chrono::milliseconds timeout{60'000};
+  /// A rank whose control link is silent for this long counts as failed.
+  /// PACELINE_HEARTBEAT_TIMEOUT, in seconds.
+  std::chrono::milliseconds heartbeat_timeout{10'000};
+
+  /// Reads the process's environment: the only getenv of the library. Throws Error
+  /// (invalid_configuration) for a value out of range and for a PACELINE_ variable that does not
+  /// exist, with the nearest one that does.
+  static Config from_environment();
+
+  /// The same from a given environment, which makes it a pure function.
+  static Config from(const std::map<std::string, std::string>& environment);
+
+  /// Throws Error (invalid_configuration) if a field is out of its range or fields contradict.
+  void validate() const;
+};
+
+}  // namespace paceline

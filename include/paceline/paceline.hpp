@@ -1,0 +1,10 @@
+// The whole public face in one include.
+#pragma once
+
+#include "paceline/communicator.h"
+#include "paceline/config.h"
+#include "paceline/error.h"
+#include "paceline/memory.h"
+#include "paceline/store.h"
+#include "paceline/types.h"
+#include "paceline/work.h"

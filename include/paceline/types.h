@@ -1,0 +1,85 @@
+// The small vocabulary that every layer shares: element types, reductions, collectives.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace paceline {
+
+/// The type of one element of a buffer. The numeric values travel on the wire; never renumber.
+enum class DataType : std::uint8_t { float32 = 1, float64 = 2, int32 = 3, int64 = 4 };
+
+/// How the contributions of the ranks are combined. The numeric values travel on the wire.
+/// Integer sum and prod wrap modulo 2^n. For floating point, min and max return NaN if any
+/// contribution is NaN.
+enum class ReduceOp : std::uint8_t { sum = 1, prod = 2, min = 3, max = 4 };
+
+/// What the ranks do together. The numeric values travel on the wire.
+enum class Collective : std::uint8_t { all_reduce = 1, broadcast = 2, barrier = 3 };
+
+/// How they do it. `automatic` lets the library choose; the choice is the same on every rank.
+/// The numeric values travel on the wire.
+enum class Algorithm : std::uint8_t {
+  automatic = 0,
+  ring = 1,                ///< bandwidth-optimal, any wire
+  recursive_doubling = 2,  ///< latency-optimal, any number of ranks
+  direct = 3,              ///< every pair; one pass where peers' memory can be mapped
+  binomial = 4,            ///< broadcast down a binomial tree
+};
+
+/// Bytes of one element; 0 if `type` is not one of the enumerators.
+constexpr std::size_t size_of(DataType type) {
+  switch (type) {
+    case DataType::float32:
+    case DataType::int32:
+      return 4;
+    case DataType::float64:
+    case DataType::int64:
+      return 8;
+  }
+  return 0;
+}
+
+/// True if the value is one of the enumerators (a caller may have cast anything).
+constexpr bool is_valid(DataType type) { return size_of(type) != 0; }
+constexpr bool is_valid(ReduceOp op) { return op >= ReduceOp::sum && op <= ReduceOp::max; }
+constexpr bool is_valid(Collective c) {
+  return c >= Collective::all_reduce && c <= Collective::barrier;
+}
+
+/// The spelling used in messages, flags and configuration: "float32", "sum", "all_reduce", "ring".
+/// "?" for a value that is not an enumerator.
+std::string_view to_string(DataType type);
+std::string_view to_string(ReduceOp op);
+std::string_view to_string(Collective collective);
+std::string_view to_string(Algorithm algorithm);
+
+/// The inverse of to_string; empty for an unknown spelling. data_type also takes nccl-tests'
+/// "float", "double", "int32"/"int", "int64".
+std::optional<DataType> data_type_from(std::string_view name);
+std::optional<ReduceOp> reduce_op_from(std::string_view name);
+std::optional<Algorithm> algorithm_from(std::string_view name);
+
+/// The DataType of a C++ type; using it with any other type does not compile.
+template <class T>
+struct DataTypeOf;
+template <>
+struct DataTypeOf<float> {
+  static constexpr DataType value = DataType::float32;
+};
+template <>
+struct DataTypeOf<double> {
+  static constexpr DataType value = DataType::float64;
+};
+template <>
+struct DataTypeOf<std::int32_t> {
+  static constexpr DataType value = DataType::int32;
+};
+template <>
+struct DataTypeOf<std::int64_t> {
+  static constexpr DataType value = DataType::int64;
+};
+
+}  // namespace paceline

@@ -1,0 +1,41 @@
+// A collective that is under way.
+#pragma once
+
+#include <chrono>
+#include <memory>
+
+namespace paceline {
+
+namespace engine {
+class Operation;
+}
+class CommunicatorCore;
+
+/// The handle of an asynchronous collective. Its buffers belong to the operation until it is
+/// done: do not read the output, do not touch either. Movable; dropping it without wait() is
+/// allowed only after done() returned true: otherwise the destructor waits, and swallows the
+/// error (it is kept by the Communicator, whose next call throws it).
+/// One thread at a time per Work; different Works may be used by different threads.
+class [[nodiscard("dropping a Work waits for it")]] Work {
+ public:
+  Work() = default;
+  Work(std::shared_ptr<CommunicatorCore> core, std::shared_ptr<engine::Operation> operation);
+  Work(Work&&) noexcept;
+  Work& operator=(Work&&) noexcept;
+  Work(const Work&) = delete;
+  Work& operator=(const Work&) = delete;
+  ~Work();
+
+  /// True once the operation succeeded or failed; never blocks. Makes progress if nobody else is.
+  [[nodiscard]] bool done();
+
+  /// Blocks, making progress in this thread, until the operation is done. Throws its Error if it
+  /// failed. May be called again.
+  void wait();
+
+ private:
+  std::shared_ptr<CommunicatorCore> core_;
+  std::shared_ptr<engine::Operation> operation_;
+};
+
+}  // namespace paceline
