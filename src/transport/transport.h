@@ -102,6 +102,9 @@ class Endpoint {
   [[nodiscard]] virtual bool flushed() = 0;
 
   // --- optional abilities, found by asking ------------------------------------------------------
+  /// True if every memory with a key, on either side, can be mapped by the other. The same answer
+  /// on both ends, fixed for the life of the link.
+  [[nodiscard]] virtual bool maps() const { return false; }
   /// Where the peer's memory can be loaded and stored by this process; null if it cannot. Stores
   /// made through it before a put or signal on any lane are visible with that signal.
   [[nodiscard]] virtual std::byte* map(RemoteAddress remote, std::size_t length) {
