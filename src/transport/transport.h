@@ -15,7 +15,13 @@
 // Blocking: nothing here blocks. What cannot be done now returns false and is asked again.
 //
 // Errors: a broken wire throws paceline::Error (transport_failed or peer_failed, with the peer's
-// rank set) from whatever is called on it next; the endpoint is unusable from then on.
+// rank set) from whatever is called on it next; nothing can be sent from then on. What had come
+// before can still be read, for a peer may be done and gone before we look: front() throws only
+// after the last message, and arrived() goes on to say the count and leaves the throwing to
+// front(), which a waiting loop therefore calls too.
+//
+// Lifetimes: Endpoints, Connectors and Registrations are destroyed before their Transport, and
+// among themselves in any order.
 #pragma once
 
 #include <poll.h>
@@ -92,13 +98,17 @@ class Endpoint {
   /// `registration` is our own registration that covers `source`, or null if there is none (a
   /// transport that needs one copies or registers). `source` may be empty: then target is ignored
   /// and this is signal(). False if the queue is full for now, and then nothing has been done.
+  /// A target outside of what the peer has registered is never written: the link breaks, and one
+  /// of its two ends says why.
   [[nodiscard]] virtual bool put(Lane lane, ConstBytes source, const Registration* registration,
                                  RemoteAddress target) = 0;
   /// A put of nothing: adds one to the peer's counter of `lane`, after everything put on it.
   [[nodiscard]] virtual bool signal(Lane lane) = 0;
-  /// How many puts and signals of the peer on `lane` are visible here; never decreases.
+  /// How many puts and signals of the peer on `lane` are visible here; never decreases. Throws
+  /// after our own close() only; see "Errors" above.
   [[nodiscard]] virtual std::uint64_t arrived(Lane lane) = 0;
-  /// True if every put so far no longer needs its source.
+  /// True if every put so far no longer needs its source, and everything so far (messages too)
+  /// reaches the peer even if close() is what comes next.
   [[nodiscard]] virtual bool flushed() = 0;
 
   // --- optional abilities, found by asking ------------------------------------------------------
@@ -106,14 +116,17 @@ class Endpoint {
   /// on both ends, fixed for the life of the link.
   [[nodiscard]] virtual bool maps() const { return false; }
   /// Where the peer's memory can be loaded and stored by this process; null if it cannot. Stores
-  /// made through it before a put or signal on any lane are visible with that signal.
+  /// made through it before a put or signal on any lane are visible with that signal. Throws if
+  /// the wire maps, but `remote` is not what the peer has registered.
   [[nodiscard]] virtual std::byte* map(RemoteAddress remote, std::size_t length) {
     (void)remote, (void)length;
     return nullptr;
   }
-  /// True if get() works with this peer.
+  /// True if get() works with this peer, and that for any memory that it has registered, staged
+  /// memory (kNoKey) included.
   [[nodiscard]] virtual bool can_get() const { return false; }
-  /// Reads the peer's memory into `target`; the data is there when it returns true.
+  /// Reads the peer's memory into `target`; the data is there when it returns true. False: ask
+  /// again, or, where can_get() is false, do not.
   [[nodiscard]] virtual bool get(std::span<std::byte> target, RemoteAddress source) {
     (void)target, (void)source;
     return false;
@@ -158,7 +171,8 @@ class Transport {
 
   /// What peers must know before a link is made; at most 512 bytes, exchanged over the bootstrap.
   [[nodiscard]] virtual Bytes describe() const = 0;
-  /// Reads a peer's describe(). Both ends come to the same answer.
+  /// Reads a peer's describe(). Both ends come to the same answer. What cannot be read is not
+  /// reachable.
   [[nodiscard]] virtual Reachable reachable(ConstBytes peer_description) const = 0;
 
   [[nodiscard]] virtual SocketNeed sockets() const = 0;
@@ -177,8 +191,9 @@ class Transport {
   /// False if progress() has nothing to do, ever: waiting loops leave it out.
   [[nodiscard]] virtual bool needs_progress() const = 0;
   /// Called before the owner of progress sleeps: adds descriptors that become ready when
-  /// progress() or an endpoint has news, and arms them. What adds none is polled about once in a
-  /// millisecond. Returns false if there is news already: do not sleep.
+  /// progress() or an endpoint has news, and arms them. While it waits for something the owner
+  /// sleeps for a millisecond at most, because what comes through shared memory makes no
+  /// descriptor ready. Returns false if there is news already: do not sleep.
   [[nodiscard]] virtual bool prepare_sleep(std::vector<pollfd>& descriptors) = 0;
 };
 
