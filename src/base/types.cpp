@@ -1,1 +1,83 @@
-// Being written.
+// Spellings of the shared vocabulary, one list per type: both directions read the same list.
+#include "paceline/types.h"
+
+#include <array>
+
+namespace paceline {
+namespace {
+
+template <class Enum>
+struct Spelling {
+  Enum value;
+  std::string_view name;
+};
+
+// The first spelling of a value is the one that to_string gives.
+constexpr std::array kDataTypes = {
+    Spelling{DataType::float32, "float32"}, Spelling{DataType::float64, "float64"},
+    Spelling{DataType::int32, "int32"},     Spelling{DataType::int64, "int64"},
+    Spelling{DataType::float32, "float"},   Spelling{DataType::float64, "double"},
+    Spelling{DataType::int32, "int"},
+};
+constexpr std::array kReduceOps = {
+    Spelling{ReduceOp::sum, "sum"},
+    Spelling{ReduceOp::prod, "prod"},
+    Spelling{ReduceOp::min, "min"},
+    Spelling{ReduceOp::max, "max"},
+};
+constexpr std::array kCollectives = {
+    Spelling{Collective::all_reduce, "all_reduce"},
+    Spelling{Collective::broadcast, "broadcast"},
+    Spelling{Collective::barrier, "barrier"},
+};
+constexpr std::array kAlgorithms = {
+    Spelling{Algorithm::automatic, "automatic"},
+    Spelling{Algorithm::ring, "ring"},
+    Spelling{Algorithm::recursive_doubling, "recursive_doubling"},
+    Spelling{Algorithm::direct, "direct"},
+    Spelling{Algorithm::binomial, "binomial"},
+};
+
+template <class Enum, std::size_t N>
+std::string_view name_of(const std::array<Spelling<Enum>, N>& spellings, Enum value) {
+  for (const Spelling<Enum>& s : spellings) {
+    if (s.value == value) return s.name;
+  }
+  return "?";
+}
+
+template <class Enum, std::size_t N>
+std::optional<Enum> value_of(const std::array<Spelling<Enum>, N>& spellings,
+                             std::string_view name) {
+  for (const Spelling<Enum>& s : spellings) {
+    if (s.name == name) return s.value;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string_view to_string(DataType type) {
+  return name_of(kDataTypes, type);
+}
+std::string_view to_string(ReduceOp op) {
+  return name_of(kReduceOps, op);
+}
+std::string_view to_string(Collective collective) {
+  return name_of(kCollectives, collective);
+}
+std::string_view to_string(Algorithm algorithm) {
+  return name_of(kAlgorithms, algorithm);
+}
+
+std::optional<DataType> data_type_from(std::string_view name) {
+  return value_of(kDataTypes, name);
+}
+std::optional<ReduceOp> reduce_op_from(std::string_view name) {
+  return value_of(kReduceOps, name);
+}
+std::optional<Algorithm> algorithm_from(std::string_view name) {
+  return value_of(kAlgorithms, name);
+}
+
+}  // namespace paceline
