@@ -1,1 +1,33 @@
-// Being written.
+#include "engine/call.h"
+
+namespace paceline::engine {
+
+Call Call::from_words(std::uint64_t word, std::uint64_t count) {
+  Call call;
+  call.collective = static_cast<Collective>(word >> 56 & 0xff);
+  call.type = static_cast<DataType>(word >> 48 & 0xff);
+  call.op = static_cast<ReduceOp>(word >> 40 & 0xff);
+  call.algorithm = static_cast<Algorithm>(word >> 32 & 0xff);
+  call.root = static_cast<std::int32_t>(word & 0xffffffffu);
+  call.count = count;
+  return call;
+}
+
+std::string Call::text() const {
+  std::string s(to_string(collective));
+  s += '(';
+  const std::string elements = std::to_string(count) + " x " + std::string(to_string(type));
+  switch (collective) {
+    case Collective::all_reduce:
+      s += elements + ", " + std::string(to_string(op));
+      break;
+    case Collective::broadcast:
+      s += elements + ", root " + std::to_string(root);
+      break;
+    case Collective::barrier:
+      break;
+  }
+  return s + ')';
+}
+
+}  // namespace paceline::engine

@@ -1,1 +1,281 @@
-// Being written.
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "engine/eager_run.h"
+#include "engine/put_run.h"
+
+namespace paceline::engine {
+
+namespace {
+
+/// Plans kept. A training step repeats a few dozen calls; a program that never repeats one must
+/// not grow for ever.
+constexpr std::size_t kMaxPlans = 1024;
+
+std::string numbered(std::uint64_t sequence, const Call& call) {
+  return call.text() + " as call #" + std::to_string(sequence);
+}
+
+}  // namespace
+
+Engine::Engine(const PlanOptions& options, Nanoseconds timeout, Peers& peers,
+               std::shared_ptr<memory::Registrar> registrar)
+    : options_(options), timeout_(timeout), peers_(peers), registrar_(std::move(registrar)) {
+  edges_.resize(static_cast<std::size_t>(options.size));
+}
+
+Engine::~Engine() = default;
+
+// --- calls in ------------------------------------------------------------------------------------
+
+const std::shared_ptr<const Plan>& Engine::plan_for(const Call& call) {
+  if (last_plan_ != nullptr && last_plan_->call() == call) return last_plan_;
+  auto it = plans_.find(call);
+  if (it == plans_.end()) {
+    if (plans_.size() >= kMaxPlans) plans_.clear();  // running operations hold their own
+    it = plans_.emplace(call, std::make_shared<const Plan>(call, options_)).first;
+  }
+  return last_plan_ = it->second;
+}
+
+std::shared_ptr<Operation> Engine::submit(const Call& call, const Buffers& buffers) {
+  auto operation = std::make_shared<Operation>();
+  enqueue(operation, call, buffers);
+  return operation;
+}
+
+Operation& Engine::submit_blocking(const Call& call, const Buffers& buffers) {
+  enqueue(blocking_, call, buffers);
+  return *blocking_;
+}
+
+void Engine::enqueue(std::shared_ptr<Operation> operation, const Call& call,
+                     const Buffers& buffers) {
+  operation->reset(plan_for(call), next_sequence_++, buffers);
+  history_[operation->sequence_ % history_.size()] = {operation->sequence_, call};
+  if (failure_) {
+    operation->fail(Error(failure_->code(), failure_->what(), where(*operation, failure_->peer())));
+    return;
+  }
+  queue_.push_back(std::move(operation));
+}
+
+const PastCall* Engine::call_at(std::uint64_t sequence) const {
+  const PastCall& past = history_[sequence % history_.size()];
+  return past.sequence == sequence ? &past : nullptr;
+}
+
+// --- progress ------------------------------------------------------------------------------------
+
+bool Engine::poll(Nanoseconds now) {
+  if (queue_.empty()) return false;
+  Operation& operation = *queue_.front();
+  if (advance(operation)) {
+    operation.started_ = 0;
+    return true;
+  }
+  // The deadline runs from the first turn in which nothing moved, so that a call that is done at
+  // once never looks at the clock.
+  if (operation.started_ == 0) operation.started_ = now;
+  return false;
+}
+
+bool Engine::advance(Operation& operation) {
+  bool moved = false;
+  if (operation.phase_ == Phase::linking) {
+    if (!link(operation)) return false;
+    moved = true;
+  }
+  if (operation.phase_ == Phase::announcing) {
+    PutRun run(*this, operation);
+    moved |= run.announce();
+    if (operation.announced_ < operation.plan_->peers().size()) return moved;
+    operation.phase_ = Phase::running;
+  }
+  if (operation.phase_ == Phase::running) {
+    moved |= operation.plan_->eager() ? EagerRun(*this, operation).advance()
+                                      : PutRun(*this, operation).advance();
+  }
+  if (operation.phase_ == Phase::flushing) {
+    if (!operation.plan_->eager()) {
+      for (int peer : operation.plan_->peers()) {
+        if (edge(peer).endpoint->flushed()) continue;
+        operation.waiting_for_ = peer;
+        return moved;
+      }
+    }
+    finish(operation);
+    return true;
+  }
+  return moved;
+}
+
+// Finds the endpoints, the scratch and the registrations that the operation needs.
+bool Engine::link(Operation& operation) {
+  const Plan& plan = *operation.plan_;
+  bool all = true;
+  bool unmapped = false;
+  for (int peer : plan.peers()) {
+    Edge& e = edge(peer);
+    if (e.endpoint == nullptr) {
+      e.endpoint = peers_.endpoint(peer);
+      if (e.endpoint == nullptr) {
+        operation.waiting_for_ = peer;
+        all = false;
+        continue;  // ask for all of them at once
+      }
+      e.transport = peers_.transport_of(peer);
+    }
+    unmapped |= !e.endpoint->maps();
+  }
+  if (!all) return false;
+
+  const std::size_t lanes = static_cast<std::size_t>(plan.lanes());
+  reserve_scratch(plan.lane_stride() * lanes);
+  if (plan.eager()) {
+    operation.phase_ = Phase::running;
+    return true;
+  }
+  operation.lanes_.resize(lanes);
+  for (std::size_t l = 0; l < lanes; ++l) operation.lanes_[l].instance = l;
+  const std::size_t bytes = operation.call().count * size_of(operation.call().type);
+  const auto region_of = [&](const std::byte* pointer) -> std::shared_ptr<memory::Region> {
+    if (pointer == nullptr || bytes == 0) return nullptr;
+    // A wire that maps gains nothing from registering somebody else's memory.
+    return unmapped ? registrar_->cover(pointer, bytes) : registrar_->find(pointer, bytes);
+  };
+  operation.input_region_ = region_of(operation.buffers_.input);
+  operation.output_region_ = operation.buffers_.output == operation.buffers_.input
+                                 ? operation.input_region_
+                                 : region_of(operation.buffers_.output);
+  operation.phase_ = Phase::announcing;
+  return true;
+}
+
+// Scratch grows to the largest need. No operation runs while it does, and no peer writes into the
+// old one: it was only ever announced for operations that are finished.
+void Engine::reserve_scratch(std::size_t bytes) {
+  if (scratch_ != nullptr && scratch_->size() >= bytes) return;
+  scratch_ = nullptr;
+  scratch_ = registrar_->allocate(std::max<std::size_t>(bytes, 64 * 1024), Device::host());
+}
+
+void Engine::finish(Operation& operation) {
+  operation.succeed();
+  queue_.pop_front();  // may end the operation's life
+}
+
+Edge& Engine::edge(int peer) {
+  auto& slot = edges_[static_cast<std::size_t>(peer)];
+  if (slot == nullptr) {
+    slot = std::make_unique<Edge>();
+    slot->peer = peer;
+  }
+  return *slot;
+}
+
+// --- trouble -------------------------------------------------------------------------------------
+
+void Engine::fail(const Error& error) {
+  if (!failure_) failure_ = error;
+  for (const auto& operation : queue_) {
+    operation->input_region_ = nullptr;
+    operation->output_region_ = nullptr;
+    operation->error_ =
+        Error(failure_->code(), failure_->what(), where(*operation, failure_->peer()));
+    operation->phase_ = Phase::failed;
+    operation->finished_.store(true, std::memory_order_release);
+  }
+  queue_.clear();
+  // Endpoints are about to be closed; nothing here may use them again.
+  for (auto& e : edges_) e = nullptr;
+}
+
+Error::Where Engine::where(const Operation& operation, int peer) const {
+  return {options_.rank, peer, operation.call().text(), operation.sequence_};
+}
+
+void Engine::refuse(const Operation& operation, const Edge& edge, ConstBytes message) const {
+  const std::string peer = peers_.name(edge.peer);
+  const std::string me = "rank " + std::to_string(options_.rank);
+  if (message.size() < kHeaderBytes || Header::read(message.data()).version() != kMessageVersion) {
+    throw Error(ErrorCode::transport_failed,
+                peer +
+                    " sent a message that is not one of this version's: both ranks must run the "
+                    "same version of the library",
+                where(operation, edge.peer));
+  }
+  const Header header = Header::read(message.data());
+  const PastCall* mine = call_at(header.sequence());
+  const std::string rule = ": all ranks must make the same calls in the same order";
+  if (mine != nullptr && mine->call != header.call()) {
+    throw Error(ErrorCode::mismatch,
+                peer + " called " + numbered(header.sequence(), header.call()) + " where " + me +
+                    " called " + mine->call.text() + rule,
+                where(operation, edge.peer));
+  }
+  if (mine == nullptr) {
+    throw Error(ErrorCode::mismatch,
+                peer + " has gone on to " + numbered(header.sequence(), header.call()) +
+                    " without taking part in what " + me + " called, " +
+                    numbered(operation.sequence_, operation.call()) + rule,
+                where(operation, edge.peer));
+  }
+  throw Error(ErrorCode::internal,
+              peer + " sent a message of " + numbered(header.sequence(), header.call()) + " (" +
+                  std::to_string(message.size()) + " bytes) that " + me +
+                  " did not expect: please report this",
+              where(operation, edge.peer));
+}
+
+void Engine::throw_timeout(const Operation& operation) const {
+  std::string text = numbered(operation.sequence_, operation.call()) + " on rank " +
+                     std::to_string(options_.rank) + " made no progress for " +
+                     std::to_string(timeout_ / kMillisecond) + " ms: ";
+  const int peer = operation.waiting_for_;
+  const std::string name = peer == Error::kNoRank ? "a peer" : peers_.name(peer);
+  switch (operation.phase_) {
+    case Phase::linking:
+      text += name + " did not make a link";
+      break;
+    case Phase::announcing:
+      text += name + " takes no messages";
+      break;
+    case Phase::running:
+      text += "it waits for " + name;
+      if (peer != Error::kNoRank && !operation.plan_->eager() &&
+          edges_[static_cast<std::size_t>(peer)]->bound_for != operation.sequence_ + 1) {
+        text += ", which has not entered the call";
+      }
+      break;
+    case Phase::flushing:
+      text += name + " does not take the data";
+      break;
+    case Phase::done:
+    case Phase::failed:
+      break;
+  }
+  text += "; raise PACELINE_TIMEOUT if ranks are rightly that far apart";
+  throw Error(ErrorCode::timeout, text, where(operation, peer));
+}
+
+void Engine::examine_stall(Nanoseconds now) {
+  if (queue_.empty()) return;
+  const Operation& operation = *queue_.front();
+  for (const auto& e : edges_) {
+    if (e == nullptr || e->endpoint == nullptr) continue;
+    const ConstBytes message = e->endpoint->front();
+    if (message.size() < kHeaderBytes) continue;
+    const Header header = Header::read(message.data());
+    // A peer that runs ahead is in order; one that calls something else at this point is not.
+    if (header.sequence() <= operation.sequence_ && header.call() != operation.call()) {
+      refuse(operation, *e, message);
+    }
+  }
+  if (operation.started_ != 0 && now - operation.started_ > timeout_) throw_timeout(operation);
+}
+
+}  // namespace paceline::engine

@@ -1,1 +1,100 @@
-// Being written.
+// The host's memory: anonymous files (memfd), so that ranks of one host can map it by passing the
+// descriptor, without names and without the limit of /dev/shm.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "base/layout.h"
+#include "memory/memory_kind.h"
+#include "memory/reduce.h"
+#include "paceline/error.h"
+
+namespace paceline::memory {
+
+namespace {
+
+std::size_t page_size() {
+  static const auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+[[noreturn]] void throw_out_of_memory(std::size_t bytes, const char* what, int error) {
+  throw Error(ErrorCode::out_of_memory,
+              "could not allocate " + std::to_string(bytes) +
+                  " bytes of shareable memory: " + what + ": " + std::strerror(error) +
+                  "; free memory, raise the memory limit of the container (memfd pages count "
+                  "towards it), or allocate less");
+}
+
+class HostMemory final : public MemoryKind {
+ public:
+  Device::Kind kind() const override { return Device::Kind::host; }
+  bool holds(const void*) const override { return true; }
+
+  Allocation allocate(std::size_t bytes) const override {
+    Allocation a;
+    a.length = round_up(bytes == 0 ? 1 : bytes, page_size());
+    a.shareable = UniqueFd(::memfd_create("paceline", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    if (!a.shareable) throw_out_of_memory(bytes, "memfd_create", errno);
+    if (::ftruncate(a.shareable.get(), static_cast<off_t>(a.length)) != 0) {
+      throw_out_of_memory(bytes, "ftruncate", errno);
+    }
+    // A peer must not be able to shrink it under our feet: that would be a SIGBUS.
+    if (::fcntl(a.shareable.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+      throw_out_of_memory(bytes, "fcntl(F_ADD_SEALS)", errno);
+    }
+    // fallocate reserves the pages now: running out is an error here and not a SIGBUS later.
+    if (const int error = ::posix_fallocate(a.shareable.get(), 0, static_cast<off_t>(a.length))) {
+      throw_out_of_memory(bytes, "posix_fallocate", error);
+    }
+    void* p = ::mmap(nullptr, a.length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+                     a.shareable.get(), 0);
+    if (p == MAP_FAILED) throw_out_of_memory(bytes, "mmap", errno);
+    a.data = static_cast<std::byte*>(p);
+    // A child of fork shares the file, not a copy: keep it out of there altogether.
+    ::madvise(p, a.length, MADV_DONTFORK);
+    return a;
+  }
+
+  void free(Allocation& a) const noexcept override {
+    if (a.data != nullptr) ::munmap(a.data, a.length);
+    a = {};
+  }
+
+  // A private copy takes the place of the shared pages in one step (mremap over them). If there is
+  // no memory for the copy, the process keeps the shared pages: there is nothing better to do.
+  void sever(Allocation& a) const noexcept override {
+    if (a.data == nullptr || !a.shareable) return;
+    void* copy =
+        ::mmap(nullptr, a.length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (copy == MAP_FAILED) return;
+    std::memcpy(copy, a.data, a.length);
+    if (::mremap(copy, a.length, a.length, MREMAP_MAYMOVE | MREMAP_FIXED, a.data) == MAP_FAILED) {
+      ::munmap(copy, a.length);
+      return;
+    }
+    a.shareable.reset();
+  }
+
+  void reduce(DataType type, ReduceOp op, std::span<const std::byte* const> sources,
+              std::span<std::byte* const> destinations, std::size_t count) const override {
+    memory::reduce(type, op, sources, destinations, count);
+  }
+
+  void copy(std::byte* destination, const std::byte* source, std::size_t bytes) const override {
+    if (bytes != 0) std::memcpy(destination, source, bytes);
+  }
+};
+
+}  // namespace
+
+const MemoryKind& host_memory() {
+  static const HostMemory kind;
+  return kind;
+}
+
+}  // namespace paceline::memory

@@ -1,0 +1,102 @@
+// The messages of an operation, and their bytes on every wire.
+//
+// Each operation starts on each edge with a message that says what the sender is calling. It is at
+// once the check that both ends call the same thing (compared before anything is written), the
+// exchange of buffers for puts, and the first credit: a rank announces an operation only when its
+// buffers and scratch are free for it.
+//
+//   byte  0  u8   version of this format
+//         1  u8   kind
+//         2  u16  bytes of payload
+//         4  u32  number of this message within the operation on this edge, from 0
+//         8  u64  sequence number of the operation on the communicator
+//        16  u64  Call::word()
+//        24  u64  Call::count
+//        32       payload: eager: the data of one put. announcement: eight u64,
+//                 {address, key} of input, output, scratch, then the distance of two lanes'
+//                 scratch and the offset of the shadow in it
+//
+// Integers are in network order.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+
+#include "engine/call.h"
+#include "transport/transport.h"
+
+namespace paceline::engine {
+
+inline constexpr std::uint8_t kMessageVersion = 1;
+inline constexpr std::size_t kHeaderBytes = 32;
+inline constexpr std::size_t kAnnouncementBytes = 64;
+
+enum class MessageKind : std::uint8_t {
+  eager = 1,         ///< a put's data, travelling with the header
+  announcement = 2,  ///< where the sender's buffers are
+};
+
+inline std::uint64_t network_order(std::uint64_t v) {
+  return std::endian::native == std::endian::little ? __builtin_bswap64(v) : v;
+}
+
+/// The header as the four words that it is compared and copied as.
+struct Header {
+  std::uint64_t words[4];
+
+  static Header make(MessageKind kind, std::size_t payload, std::uint32_t number,
+                     std::uint64_t sequence, const Call& call) {
+    const std::uint64_t first = std::uint64_t{kMessageVersion} << 56 |
+                                std::uint64_t{static_cast<std::uint8_t>(kind)} << 48 |
+                                std::uint64_t{payload & 0xffff} << 32 | number;
+    return {{network_order(first), network_order(sequence), network_order(call.word()),
+             network_order(call.count)}};
+  }
+  static Header read(const std::byte* bytes) {
+    Header h;
+    std::memcpy(h.words, bytes, kHeaderBytes);
+    return h;
+  }
+
+  [[nodiscard]] std::uint8_t version() const { return static_cast<std::uint8_t>(first() >> 56); }
+  [[nodiscard]] MessageKind kind() const {
+    return static_cast<MessageKind>(static_cast<std::uint8_t>(first() >> 48));
+  }
+  [[nodiscard]] std::size_t payload() const { return first() >> 32 & 0xffff; }
+  [[nodiscard]] std::uint64_t sequence() const { return network_order(words[1]); }
+  [[nodiscard]] Call call() const {
+    return Call::from_words(network_order(words[2]), network_order(words[3]));
+  }
+  [[nodiscard]] ConstBytes bytes() const { return std::as_bytes(std::span(words)); }
+
+ private:
+  [[nodiscard]] std::uint64_t first() const { return network_order(words[0]); }
+};
+static_assert(sizeof(Header) == kHeaderBytes);
+
+/// The payload of an announcement.
+struct Announcement {
+  transport::RemoteAddress input = {};
+  transport::RemoteAddress output = {};
+  transport::RemoteAddress scratch = {};
+  std::uint64_t lane_stride = 0;    ///< bytes from one lane's scratch to the next one's
+  std::uint64_t shadow_offset = 0;  ///< bytes from the start of a lane's scratch to its shadow
+
+  void write(std::byte (&to)[kAnnouncementBytes]) const {
+    const std::uint64_t values[8] = {input.address,   input.key,   output.address, output.key,
+                                     scratch.address, scratch.key, lane_stride,    shadow_offset};
+    for (int i = 0; i < 8; ++i) {
+      const std::uint64_t v = network_order(values[i]);
+      std::memcpy(to + 8 * i, &v, 8);
+    }
+  }
+  static Announcement read(const std::byte* from) {
+    std::uint64_t v[8];
+    std::memcpy(v, from, sizeof v);
+    for (std::uint64_t& x : v) x = network_order(x);
+    return {{v[0], v[1]}, {v[2], v[3]}, {v[4], v[5]}, v[6], v[7]};
+  }
+};
+
+}  // namespace paceline::engine

@@ -1,0 +1,37 @@
+// What a rank calls: the signature that all ranks must agree on, and the only thing about a call
+// that travels with every message of it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "paceline/types.h"
+
+namespace paceline::engine {
+
+struct Call {
+  Collective collective = Collective::barrier;
+  DataType type = DataType::float32;
+  ReduceOp op = ReduceOp::sum;
+  /// Never `automatic`: chosen before the call is made, alike on all ranks.
+  Algorithm algorithm = Algorithm::recursive_doubling;
+  std::int32_t root = 0;
+  std::uint64_t count = 0;
+
+  bool operator==(const Call&) const = default;
+
+  /// The signature as two words: {collective, type, op, algorithm: 8 bits each; root: 32}, count.
+  [[nodiscard]] std::uint64_t word() const {
+    return std::uint64_t{static_cast<std::uint8_t>(collective)} << 56 |
+           std::uint64_t{static_cast<std::uint8_t>(type)} << 48 |
+           std::uint64_t{static_cast<std::uint8_t>(op)} << 40 |
+           std::uint64_t{static_cast<std::uint8_t>(algorithm)} << 32 |
+           std::uint64_t{static_cast<std::uint32_t>(root)};
+  }
+  static Call from_words(std::uint64_t word, std::uint64_t count);
+
+  /// "all_reduce(1024 x float32, sum)", "broadcast(3 x int64, root 0)", "barrier()".
+  [[nodiscard]] std::string text() const;
+};
+
+}  // namespace paceline::engine

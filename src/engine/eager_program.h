@@ -1,0 +1,42 @@
+// The steps of a small operation with everything that can be known beforehand worked out: what is
+// left at run time is base addresses. This is what makes eight bytes cheap.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "collectives/schedule.h"
+
+namespace paceline::engine {
+
+/// Bytes [offset, offset + length) of one of my own buffers.
+struct Place {
+  collectives::Buffer buffer = collectives::Buffer::input;
+  std::uint32_t offset = 0;
+};
+
+struct EagerStep {
+  collectives::StepKind kind = collectives::StepKind::flush;
+  std::int32_t peer = -1;
+  /// put: what is sent. wait: where it goes.
+  Place place = {};
+  std::uint32_t length = 0;  ///< bytes
+  /// put, signal, wait: the how-manieth message with that peer in that direction.
+  std::uint32_t number = 0;
+  // reduce: operands [first, first + sources) and the destinations behind them; elements.
+  std::uint32_t first = 0;
+  std::uint32_t sources = 0;
+  std::uint32_t destinations = 0;
+  std::uint32_t count = 0;
+};
+
+struct EagerProgram {
+  std::vector<EagerStep> steps;
+  std::vector<Place> operands;
+};
+
+/// Lowers a schedule for messages: nothing is mapped, every put carries its data, and operands
+/// that other ranks own become their fallbacks or are dropped.
+EagerProgram compile_eager(const collectives::Schedule& schedule, int rank, std::size_t element);
+
+}  // namespace paceline::engine

@@ -1,0 +1,93 @@
+#include "engine/eager_run.h"
+
+#include <cstring>
+
+namespace paceline::engine {
+
+using collectives::Buffer;
+using collectives::StepKind;
+
+std::byte* EagerRun::base(Buffer buffer) const {
+  switch (buffer) {
+    case Buffer::input:
+      // Steps never write to the input; the cast only lets one table serve sources and targets.
+      return const_cast<std::byte*>(operation_.buffers_.input);
+    case Buffer::output:
+      return operation_.buffers_.output;
+    case Buffer::scratch:
+      break;
+  }
+  return engine_.scratch_->data();
+}
+
+bool EagerRun::advance() {
+  const EagerProgram& program = operation_.plan_->eager_program();
+  std::size_t& at = operation_.eager_step_;
+  const std::size_t before = at;
+  for (; at < program.steps.size(); ++at) {
+    const EagerStep& step = program.steps[at];
+    bool taken = true;
+    switch (step.kind) {
+      case StepKind::put:
+        taken = send(step, base(step.place.buffer) + step.place.offset);
+        break;
+      case StepKind::signal:
+        taken = send(step, nullptr);
+        break;
+      case StepKind::wait:
+        taken = receive(step, base(step.place.buffer) + step.place.offset);
+        break;
+      case StepKind::reduce:
+        reduce(step);
+        break;
+      case StepKind::flush:
+        break;
+    }
+    if (!taken) {
+      operation_.waiting_for_ = step.peer;
+      return at != before;
+    }
+  }
+  operation_.phase_ = Phase::flushing;
+  return true;
+}
+
+bool EagerRun::send(const EagerStep& step, const std::byte* payload) {
+  const Header header = Header::make(MessageKind::eager, step.length, step.number,
+                                     operation_.sequence_, operation_.call());
+  return engine_.edge(step.peer).endpoint->send(header.bytes(), {payload, step.length});
+}
+
+bool EagerRun::receive(const EagerStep& step, std::byte* target) {
+  Edge& edge = engine_.edge(step.peer);
+  const ConstBytes message = edge.endpoint->front();
+  if (message.empty()) return false;
+  const Header expected = Header::make(MessageKind::eager, step.length, step.number,
+                                       operation_.sequence_, operation_.call());
+  if (message.size() != kHeaderBytes + step.length ||
+      std::memcmp(message.data(), expected.words, kHeaderBytes) != 0) {
+    engine_.refuse(operation_, edge, message);
+  }
+  if (step.length != 0) std::memcpy(target, message.data() + kHeaderBytes, step.length);
+  edge.endpoint->pop();
+  return true;
+}
+
+void EagerRun::reduce(const EagerStep& step) {
+  if (step.destinations == 0 || step.count == 0) return;
+  const Place* operand = operation_.plan_->eager_program().operands.data() + step.first;
+  auto& sources = engine_.sources_;
+  auto& destinations = engine_.destinations_;
+  sources.clear();
+  destinations.clear();
+  for (std::uint32_t j = 0; j < step.sources; ++j, ++operand) {
+    sources.push_back(base(operand->buffer) + operand->offset);
+  }
+  for (std::uint32_t j = 0; j < step.destinations; ++j, ++operand) {
+    destinations.push_back(base(operand->buffer) + operand->offset);
+  }
+  const Call& call = operation_.call();
+  engine_.scratch_->kind().reduce(call.type, call.op, sources, destinations, step.count);
+}
+
+}  // namespace paceline::engine

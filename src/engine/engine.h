@@ -1,0 +1,149 @@
+// Runs operations over endpoints. A poll function: it never blocks, has no thread, and is told the
+// time, so that it runs in virtual time as well.
+//
+// It is the only place where segments, lanes, waiting for peers, deadlines and mismatches are
+// dealt with. Operations run one after the other, in the order of the calls, which is the same on
+// all ranks.
+//
+// An operation that is small enough runs eagerly (eager_run.h): each put travels as one message
+// with the header that says what is called. Any other announces itself (announcement.h) to its
+// peers and then runs its lanes (put_run.h), each of which takes one instance after the other
+// through the steps of the schedule, lowered edge by edge.
+//
+// Threads: the owner of progress only.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "collectives/lowering.h"
+#include "engine/announcement.h"
+#include "engine/operation.h"
+#include "engine/plan.h"
+#include "memory/registrar.h"
+#include "transport/transport.h"
+
+namespace paceline::engine {
+
+/// What the engine needs to know of the outside.
+class Peers {
+ public:
+  virtual ~Peers() = default;
+  /// The endpoint to `peer`; null while its link is not up yet (asking starts to make it). An
+  /// endpoint stays valid until the engine has failed.
+  virtual transport::Endpoint* endpoint(int peer) = 0;
+  /// Number of the transport that links us to `peer`, as the Registrar counts them.
+  virtual std::size_t transport_of(int peer) = 0;
+  /// "rank 3 (node7, pid 4711)", for error texts.
+  virtual std::string name(int peer) = 0;
+};
+
+/// This side of what two ranks share: the endpoint, what has been consumed on it, and what the
+/// peer has announced for the current operation.
+struct Edge {
+  int peer = -1;
+  transport::Endpoint* endpoint = nullptr;
+  std::size_t transport = 0;
+  /// Puts and signals of the peer that earlier waits have used up, per lane.
+  std::array<std::uint64_t, transport::kMaxLanes> consumed = {};
+
+  /// The operation that the rest is about, plus one.
+  std::uint64_t bound_for = 0;
+  Announcement theirs = {};
+  collectives::EdgeReach reach = {};
+  // Where the peer's buffers are mapped here; null if they are not.
+  std::byte* input = nullptr;
+  std::byte* output = nullptr;
+  std::byte* scratch = nullptr;
+  /// What of ours the peer was told.
+  Announcement ours = {};
+};
+
+/// A call that was made: kept for a while, so that a late message can be held against it.
+struct PastCall {
+  std::uint64_t sequence = Error::kNoSequence;
+  Call call = {};
+};
+
+class Engine {
+ public:
+  Engine(const PlanOptions& options, Nanoseconds timeout, Peers& peers,
+         std::shared_ptr<memory::Registrar> registrar);
+  ~Engine();
+
+  /// Queues a call. The buffers are the operation's until it is finished.
+  std::shared_ptr<Operation> submit(const Call& call, const Buffers& buffers);
+  /// The same for a caller that stays until it is finished, one at a time: the operation is the
+  /// engine's own, used again for the next such call, so that a small one allocates nothing.
+  Operation& submit_blocking(const Call& call, const Buffers& buffers);
+
+  /// One pass; true if anything moved. Throws the Error that ends the communicator: the caller
+  /// then calls fail() with the Error that everybody is to see.
+  bool poll(Nanoseconds now);
+
+  /// Fails everything that has not finished, and everything submitted from now on.
+  void fail(const Error& error);
+
+  [[nodiscard]] bool idle() const { return queue_.empty(); }
+  /// The operation that is running; null if none is.
+  [[nodiscard]] const Operation* current() const {
+    return queue_.empty() ? nullptr : queue_.front().get();
+  }
+  /// What was called as number `sequence`; null if it is not known any more or not yet.
+  [[nodiscard]] const PastCall* call_at(std::uint64_t sequence) const;
+
+  /// Looks for peers that the current operation does not talk to but that are calling something
+  /// else, and for a passed deadline. For turns in which nothing moves; throws like poll().
+  void examine_stall(Nanoseconds now);
+
+ private:
+  friend class EagerRun;
+  friend class PutRun;
+
+  const std::shared_ptr<const Plan>& plan_for(const Call& call);
+  void enqueue(std::shared_ptr<Operation> operation, const Call& call, const Buffers& buffers);
+  Edge& edge(int peer);
+  bool link(Operation& operation);
+  bool advance(Operation& operation);
+  void finish(Operation& operation);
+  /// Throws what is wrong with a message that is not the one `operation` expects on `edge`.
+  [[noreturn]] void refuse(const Operation& operation, const Edge& edge, ConstBytes message) const;
+  [[noreturn]] void throw_timeout(const Operation& operation) const;
+  [[nodiscard]] Error::Where where(const Operation& operation, int peer) const;
+  void reserve_scratch(std::size_t bytes);
+
+  PlanOptions options_;
+  Nanoseconds timeout_;
+  Peers& peers_;
+  std::shared_ptr<memory::Registrar> registrar_;
+
+  std::vector<std::unique_ptr<Edge>> edges_;  ///< by rank; null until first used
+  std::deque<std::shared_ptr<Operation>> queue_;
+  std::shared_ptr<Operation> blocking_ = std::make_shared<Operation>();
+  std::uint64_t next_sequence_ = 0;
+  std::array<PastCall, 64> history_ = {};
+  std::optional<Error> failure_;
+
+  struct CallHash {
+    std::size_t operator()(const Call& c) const {
+      return static_cast<std::size_t>((c.word() ^ c.count * 0x9e3779b97f4a7c15u) *
+                                      0xbf58476d1ce4e5b9u);
+    }
+  };
+  std::unordered_map<Call, std::shared_ptr<const Plan>, CallHash> plans_;
+  std::shared_ptr<const Plan> last_plan_;
+
+  std::shared_ptr<memory::Region> scratch_;
+  /// Room for the operands of one reduce.
+  std::vector<const std::byte*> sources_;
+  std::vector<std::byte*> destinations_;
+};
+
+}  // namespace paceline::engine

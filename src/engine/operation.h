@@ -1,0 +1,103 @@
+// One call under way on one rank.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "engine/call.h"
+#include "engine/plan.h"
+#include "memory/region.h"
+#include "paceline/error.h"
+
+namespace paceline::engine {
+
+/// The caller's pointers. In place: equal. Zero elements: may be null.
+struct Buffers {
+  const std::byte* input = nullptr;
+  std::byte* output = nullptr;
+};
+
+/// Where an operation stands. Only ever moves down.
+enum class Phase : std::uint8_t {
+  linking,     ///< queued, or waiting for the links to its peers
+  announcing,  ///< telling the peers
+  running,     ///< steps
+  flushing,    ///< steps are done; puts may still need their sources
+  done,
+  failed,
+};
+
+/// How far one lane has come.
+struct LaneState {
+  std::uint64_t instance = 0;
+  std::uint64_t step = 0;
+  bool finished = false;
+};
+
+/// Written by the owner of progress only, except where atomics say otherwise.
+class Operation {
+ public:
+  [[nodiscard]] const Call& call() const { return plan_->call(); }
+  [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
+  /// Any thread: true once done or failed.
+  [[nodiscard]] bool finished() const { return finished_.load(std::memory_order_acquire); }
+  /// Why it failed; empty if it did not. Only after finished().
+  [[nodiscard]] const std::optional<Error>& error() const { return error_; }
+
+ private:
+  friend class Engine;
+  friend class EagerRun;
+  friend class PutRun;
+
+  void reset(std::shared_ptr<const Plan> plan, std::uint64_t sequence, const Buffers& buffers) {
+    plan_ = std::move(plan);
+    sequence_ = sequence;
+    buffers_ = buffers;
+    phase_ = Phase::linking;
+    started_ = 0;
+    eager_step_ = 0;
+    announced_ = 0;
+    lanes_.clear();
+    waiting_for_ = Error::kNoRank;
+    error_.reset();
+    finished_.store(false, std::memory_order_relaxed);
+  }
+  void succeed() { finish(Phase::done); }
+  void fail(Error error) {
+    error_ = std::move(error);
+    finish(Phase::failed);
+  }
+  void finish(Phase phase) {
+    input_region_ = nullptr;
+    output_region_ = nullptr;
+    phase_ = phase;
+    finished_.store(true, std::memory_order_release);
+  }
+
+  std::shared_ptr<const Plan> plan_;
+  std::uint64_t sequence_ = 0;
+  Buffers buffers_;
+  Phase phase_ = Phase::linking;
+  /// When its deadline began to run; 0 until the first look at the clock.
+  Nanoseconds started_ = 0;
+
+  // eager
+  std::size_t eager_step_ = 0;
+  // announced
+  std::size_t announced_ = 0;  ///< peers told so far
+  std::vector<LaneState> lanes_;
+  std::shared_ptr<memory::Region> input_region_;
+  std::shared_ptr<memory::Region> output_region_;
+  /// What the slowest lane waits for; for the text of a time-out.
+  int waiting_for_ = Error::kNoRank;
+
+  std::optional<Error> error_;
+  std::atomic<bool> finished_{false};
+};
+
+}  // namespace paceline::engine

@@ -1,0 +1,69 @@
+// A call made ready to run: its schedules, how it is cut into instances, whom it touches. Depends
+// on the call and the communicator only, not on buffers, so it is kept and used again.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "collectives/schedule.h"
+#include "engine/call.h"
+#include "engine/eager_program.h"
+
+namespace paceline::engine {
+
+struct PlanOptions {
+  int rank = 0;
+  int size = 1;
+  std::size_t eager_bytes = 4096;
+  std::size_t segment_bytes = 128 * 1024;
+  int lanes = 2;
+};
+
+/// What an instance may cover at most, over all chunks. Scratch is lanes times about twice this,
+/// so with many ranks the segments shrink instead of the scratch growing.
+inline constexpr std::size_t kMaxInstanceBytes = 8 * 1024 * 1024;
+
+class Plan {
+ public:
+  Plan(const Call& call, const PlanOptions& options);
+
+  [[nodiscard]] const Call& call() const { return call_; }
+  /// True if every put travels as a message of its own, so that nothing is announced.
+  [[nodiscard]] bool eager() const { return eager_; }
+  /// Only if eager().
+  [[nodiscard]] const EagerProgram& eager_program() const { return eager_program_; }
+  /// The ranks that this one exchanges data with, ascending.
+  [[nodiscard]] const std::vector<int>& peers() const { return peers_; }
+
+  /// Instance i covers elements [i * instance_count, ...) of the buffers; the last one may be
+  /// shorter. Lane l runs the instances l, l + lanes, ... one after the other.
+  [[nodiscard]] std::uint64_t instances() const { return instances_; }
+  [[nodiscard]] int lanes() const { return lanes_; }
+  [[nodiscard]] std::uint64_t instance_count() const { return instance_count_; }
+  [[nodiscard]] const collectives::Schedule& schedule(std::uint64_t instance) const {
+    return instance + 1 == instances_ ? *last_ : *full_;
+  }
+  /// Bytes of one lane's scratch: the schedule's own, then the shadow of the output.
+  [[nodiscard]] std::size_t lane_stride() const { return lane_stride_; }
+  [[nodiscard]] std::size_t shadow_offset() const { return shadow_offset_; }
+
+ private:
+  void cut(const PlanOptions& options);
+  void scan(const PlanOptions& options);
+
+  Call call_;
+  bool eager_ = false;
+  EagerProgram eager_program_;
+  std::uint64_t instances_ = 1;
+  std::uint64_t instance_count_ = 0;
+  int lanes_ = 1;
+  std::size_t lane_stride_ = 0;
+  std::size_t shadow_offset_ = 0;
+  std::vector<int> peers_;
+  std::shared_ptr<const collectives::Schedule> full_;
+  std::shared_ptr<const collectives::Schedule> last_;
+};
+
+}  // namespace paceline::engine

@@ -1,0 +1,310 @@
+#include "engine/put_run.h"
+
+namespace paceline::engine {
+
+using collectives::Buffer;
+using collectives::LoweredOperand;
+using collectives::Operand;
+using collectives::Reach;
+using collectives::Schedule;
+using collectives::Slice;
+using collectives::Step;
+using collectives::StepKind;
+using transport::Lane;
+using transport::RemoteAddress;
+
+namespace {
+
+RemoteAddress address_of(const std::byte* pointer, const memory::Region* region,
+                         std::size_t transport) {
+  RemoteAddress a;
+  a.address = reinterpret_cast<std::uintptr_t>(pointer);
+  if (region != nullptr && region->registration(transport) != nullptr) {
+    a.key = region->registration(transport)->key();
+  }
+  return a;
+}
+
+Reach reach_of(const RemoteAddress& address, bool maps) {
+  if (address.key == transport::kNoKey) return Reach::staged;
+  return maps ? Reach::mapped : Reach::puttable;
+}
+
+}  // namespace
+
+// --- announcing ----------------------------------------------------------------------------------
+
+Announcement PutRun::describe(const Edge& edge) const {
+  const Plan& plan = *operation_.plan_;
+  Announcement a;
+  a.input = address_of(operation_.buffers_.input, operation_.input_region_.get(), edge.transport);
+  a.output =
+      address_of(operation_.buffers_.output, operation_.output_region_.get(), edge.transport);
+  a.scratch = address_of(engine_.scratch_->data(), engine_.scratch_.get(), edge.transport);
+  a.lane_stride = plan.lane_stride();
+  a.shadow_offset = plan.shadow_offset();
+  return a;
+}
+
+bool PutRun::announce() {
+  const std::vector<int>& peers = operation_.plan_->peers();
+  const std::size_t before = operation_.announced_;
+  while (operation_.announced_ < peers.size()) {
+    Edge& edge = engine_.edge(peers[operation_.announced_]);
+    edge.ours = describe(edge);
+    std::byte payload[kAnnouncementBytes];
+    edge.ours.write(payload);
+    const Header header = Header::make(MessageKind::announcement, kAnnouncementBytes, 0,
+                                       operation_.sequence_, operation_.call());
+    if (!edge.endpoint->send(header.bytes(), payload)) {
+      operation_.waiting_for_ = edge.peer;
+      break;
+    }
+    ++operation_.announced_;
+  }
+  return operation_.announced_ != before;
+}
+
+bool PutRun::bound(Edge& edge) {
+  if (edge.bound_for == operation_.sequence_ + 1) return true;
+  operation_.waiting_for_ = edge.peer;
+  const ConstBytes message = edge.endpoint->front();
+  if (message.empty()) return false;
+  const Header expected = Header::make(MessageKind::announcement, kAnnouncementBytes, 0,
+                                       operation_.sequence_, operation_.call());
+  if (message.size() != kHeaderBytes + kAnnouncementBytes ||
+      std::memcmp(message.data(), expected.words, kHeaderBytes) != 0) {
+    engine_.refuse(operation_, edge, message);
+  }
+  bind(edge, Announcement::read(message.data() + kHeaderBytes));
+  edge.endpoint->pop();
+  return true;
+}
+
+// Works out what each end can do with the other's buffers: both ends from the same two
+// announcements.
+void PutRun::bind(Edge& edge, const Announcement& announcement) {
+  const bool maps = edge.endpoint->maps();
+  const Plan& plan = *operation_.plan_;
+  edge.theirs = announcement;
+  edge.reach.my_input = reach_of(edge.ours.input, maps);
+  edge.reach.my_output = reach_of(edge.ours.output, maps);
+  edge.reach.my_scratch = reach_of(edge.ours.scratch, maps);
+  edge.reach.peer_input = reach_of(announcement.input, maps);
+  edge.reach.peer_output = reach_of(announcement.output, maps);
+  edge.reach.peer_scratch = reach_of(announcement.scratch, maps);
+
+  const std::size_t length = bytes(operation_.call().count);
+  const auto map = [&](const RemoteAddress& address, Reach reach, std::size_t size) {
+    return reach == Reach::mapped && size != 0 ? edge.endpoint->map(address, size) : nullptr;
+  };
+  edge.input = map(announcement.input, edge.reach.peer_input, length);
+  edge.output = map(announcement.output, edge.reach.peer_output, length);
+  edge.scratch = map(announcement.scratch, edge.reach.peer_scratch,
+                     announcement.lane_stride * static_cast<std::size_t>(plan.lanes()));
+  edge.bound_for = operation_.sequence_ + 1;
+}
+
+// --- addresses -----------------------------------------------------------------------------------
+
+PutRun::Bases PutRun::mine(Lane lane, std::uint64_t instance) const {
+  const Plan& plan = *operation_.plan_;
+  const std::size_t offset = bytes(instance * plan.instance_count());
+  std::byte* scratch = engine_.scratch_->data() + lane * plan.lane_stride();
+  // Steps never write to the input; the cast only lets one table serve sources and targets.
+  return {const_cast<std::byte*>(operation_.buffers_.input) + offset,
+          operation_.buffers_.output + offset, scratch, scratch + plan.shadow_offset()};
+}
+
+PutRun::Bases PutRun::theirs(const Edge& edge, Lane lane, std::uint64_t instance) const {
+  const std::size_t offset = bytes(instance * operation_.plan_->instance_count());
+  const auto shifted = [](std::byte* base, std::size_t by) {
+    return base == nullptr ? nullptr : base + by;
+  };
+  std::byte* scratch = shifted(edge.scratch, lane * edge.theirs.lane_stride);
+  return {shifted(edge.input, offset), shifted(edge.output, offset), scratch,
+          shifted(scratch, edge.theirs.shadow_offset)};
+}
+
+std::byte* PutRun::at(const Bases& bases, const Slice& slice, std::size_t element) {
+  switch (slice.buffer) {
+    case Buffer::input:
+      return bases.input + slice.offset * element;
+    case Buffer::output:
+      return bases.output + slice.offset * element;
+    case Buffer::scratch:
+      break;
+  }
+  return bases.scratch + slice.offset * element;
+}
+
+RemoteAddress PutRun::remote(const Edge& edge, const Slice& slice, bool shadow, Lane lane,
+                             std::uint64_t instance) const {
+  const std::size_t offset = bytes(instance * operation_.plan_->instance_count() + slice.offset);
+  RemoteAddress a;
+  if (slice.buffer == Buffer::scratch || shadow) {
+    a = edge.theirs.scratch;
+    a.address += lane * edge.theirs.lane_stride + bytes(slice.offset);
+    if (shadow) a.address += edge.theirs.shadow_offset;
+    return a;
+  }
+  a = slice.buffer == Buffer::input ? edge.theirs.input : edge.theirs.output;
+  a.address += offset;
+  return a;
+}
+
+const transport::Registration* PutRun::registration_of(const Edge& edge, Buffer buffer) const {
+  const memory::Region* region = engine_.scratch_.get();
+  if (buffer == Buffer::input) region = operation_.input_region_.get();
+  if (buffer == Buffer::output) region = operation_.output_region_.get();
+  return region == nullptr ? nullptr : region->registration(edge.transport);
+}
+
+// --- steps ---------------------------------------------------------------------------------------
+
+bool PutRun::advance() {
+  bool moved = false;
+  bool all_finished = true;
+  for (std::size_t l = 0; l < operation_.lanes_.size(); ++l) {
+    LaneState& state = operation_.lanes_[l];
+    if (!state.finished) moved |= advance_lane(static_cast<Lane>(l), state);
+    all_finished &= state.finished;
+  }
+  // Peers whose announcement no step needed (an operation of zero elements still compares).
+  if (!all_finished) return moved;
+  for (int peer : operation_.plan_->peers()) {
+    if (!bound(engine_.edge(peer))) return moved;
+  }
+  operation_.phase_ = Phase::flushing;
+  return true;
+}
+
+// Moves a lane until it must wait, but at most through one reduce, so that the other lanes' puts
+// are not held up behind several of them.
+bool PutRun::advance_lane(Lane lane, LaneState& state) {
+  const Plan& plan = *operation_.plan_;
+  bool moved = false;
+  while (state.instance < plan.instances()) {
+    const Schedule& schedule = plan.schedule(state.instance);
+    while (state.step < schedule.steps()) {
+      const Step step = schedule.step(state.step);
+      if (!take(schedule, step, state.step, lane, state.instance)) return moved;
+      moved = true;
+      ++state.step;
+      if (step.kind == StepKind::reduce && operation_.lanes_.size() > 1) return moved;
+    }
+    state.step = 0;
+    state.instance += static_cast<std::uint64_t>(plan.lanes());
+  }
+  state.finished = true;
+  return true;
+}
+
+bool PutRun::take(const Schedule& schedule, const Step& step, std::uint64_t i, Lane lane,
+                  std::uint64_t instance) {
+  switch (step.kind) {
+    case StepKind::put:
+      return put(step, lane, instance);
+    case StepKind::signal: {
+      Edge& edge = engine_.edge(step.peer);
+      return bound(edge) && edge.endpoint->signal(lane);
+    }
+    case StepKind::wait:
+      return wait(step, lane, instance);
+    case StepKind::reduce:
+      return reduce(schedule, step, i, lane, instance);
+    case StepKind::flush:
+      return flushed();
+  }
+  return false;
+}
+
+bool PutRun::put(const Step& step, Lane lane, std::uint64_t instance) {
+  Edge& edge = engine_.edge(step.peer);
+  if (!bound(edge)) return false;
+  const collectives::LoweredPut lowered = collectives::lower_put(step, edge.reach);
+  if (!lowered.carries_data || step.source.length == 0) return edge.endpoint->signal(lane);
+  const std::byte* source = at(mine(lane, instance), step.source, element_);
+  return edge.endpoint->put(lane, {source, bytes(step.source.length)},
+                            registration_of(edge, step.source.buffer),
+                            remote(edge, step.target, lowered.into_shadow, lane, instance));
+}
+
+bool PutRun::wait(const Step& step, Lane lane, std::uint64_t instance) {
+  Edge& edge = engine_.edge(step.peer);
+  // The peer's put needs nothing of its announcement here, but what must be copied does.
+  if (!bound(edge)) return false;
+  if (edge.endpoint->arrived(lane) <= edge.consumed[lane]) {
+    operation_.waiting_for_ = step.peer;
+    return false;
+  }
+  ++edge.consumed[lane];
+  if (step.target.length != 0 && collectives::lowered_wait_copies(step, edge.reach)) {
+    const Bases bases = mine(lane, instance);
+    const std::size_t offset = bytes(step.target.offset);
+    engine_.scratch_->kind().copy(bases.output + offset, bases.shadow + offset,
+                                  bytes(step.target.length));
+  }
+  return true;
+}
+
+bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i, Lane lane,
+                    std::uint64_t instance) {
+  auto& sources = engine_.sources_;
+  auto& destinations = engine_.destinations_;
+  sources.clear();
+  destinations.clear();
+  const int me = engine_.options_.rank;
+  const Bases own = mine(lane, instance);
+  std::uint64_t count = 0;
+  for (int j = 0; j < step.sources; ++j) {
+    const Operand operand = schedule.source(i, j);
+    count = operand.slice.length;
+    if (operand.owner == me) {
+      sources.push_back(at(own, operand.slice, element_));
+      continue;
+    }
+    Edge& edge = engine_.edge(operand.owner);
+    if (!bound(edge)) return false;
+    if (collectives::lower_source(operand, edge.reach) == LoweredOperand::direct) {
+      sources.push_back(at(theirs(edge, lane, instance), operand.slice, element_));
+    } else {
+      sources.push_back(at(own, operand.fallback, element_));
+    }
+  }
+  for (int j = 0; j < step.destinations; ++j) {
+    const Operand operand = schedule.destination(i, j);
+    if (operand.owner == me) {
+      destinations.push_back(at(own, operand.slice, element_));
+      continue;
+    }
+    Edge& edge = engine_.edge(operand.owner);
+    if (!bound(edge)) return false;
+    switch (collectives::lower_destination(operand, edge.reach)) {
+      case LoweredOperand::direct:
+        destinations.push_back(at(theirs(edge, lane, instance), operand.slice, element_));
+        break;
+      case LoweredOperand::shadow:
+        destinations.push_back(theirs(edge, lane, instance).shadow + bytes(operand.slice.offset));
+        break;
+      case LoweredOperand::fallback:
+      case LoweredOperand::dropped:
+        break;
+    }
+  }
+  if (count == 0 || destinations.empty()) return true;
+  const Call& call = operation_.call();
+  engine_.scratch_->kind().reduce(call.type, call.op, sources, destinations, count);
+  return true;
+}
+
+bool PutRun::flushed() {
+  for (int peer : operation_.plan_->peers()) {
+    if (engine_.edge(peer).endpoint->flushed()) continue;
+    operation_.waiting_for_ = peer;
+    return false;
+  }
+  return true;
+}
+
+}  // namespace paceline::engine

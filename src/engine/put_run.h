@@ -1,0 +1,60 @@
+// Runs an announced operation: every lane takes its instances, one after the other, through the
+// steps of the schedule, each lowered to what the edge can do.
+//
+// While one lane waits for a peer, another reduces: that is how transfer and reduction overlap.
+#pragma once
+
+#include "engine/engine.h"
+
+namespace paceline::engine {
+
+class PutRun {
+ public:
+  PutRun(Engine& engine, Operation& operation) : engine_(engine), operation_(operation) {}
+
+  /// Announces to the peers that have not been told; true if at least one was told.
+  bool announce();
+  /// Reads the peers' announcements and moves every lane as far as it goes; true if any moved.
+  /// Sets the phase to flushing when all lanes are done.
+  bool advance();
+
+ private:
+  /// A slice of mine, or of a peer that is mapped here.
+  struct Bases {
+    std::byte* input;
+    std::byte* output;
+    std::byte* scratch;
+    std::byte* shadow;
+  };
+
+  Announcement describe(const Edge& edge) const;
+  /// True once the peer has announced this operation.
+  bool bound(Edge& edge);
+  void bind(Edge& edge, const Announcement& announcement);
+
+  bool advance_lane(transport::Lane lane, LaneState& state);
+  bool take(const collectives::Schedule& schedule, const collectives::Step& step, std::uint64_t i,
+            transport::Lane lane, std::uint64_t instance);
+  bool put(const collectives::Step& step, transport::Lane lane, std::uint64_t instance);
+  bool wait(const collectives::Step& step, transport::Lane lane, std::uint64_t instance);
+  bool reduce(const collectives::Schedule& schedule, const collectives::Step& step, std::uint64_t i,
+              transport::Lane lane, std::uint64_t instance);
+  bool flushed();
+
+  [[nodiscard]] std::size_t bytes(std::uint64_t elements) const { return elements * element_; }
+  [[nodiscard]] Bases mine(transport::Lane lane, std::uint64_t instance) const;
+  [[nodiscard]] Bases theirs(const Edge& edge, transport::Lane lane, std::uint64_t instance) const;
+  [[nodiscard]] static std::byte* at(const Bases& bases, const collectives::Slice& slice,
+                                     std::size_t element);
+  [[nodiscard]] transport::RemoteAddress remote(const Edge& edge, const collectives::Slice& slice,
+                                                bool shadow, transport::Lane lane,
+                                                std::uint64_t instance) const;
+  [[nodiscard]] const transport::Registration* registration_of(const Edge& edge,
+                                                               collectives::Buffer buffer) const;
+
+  Engine& engine_;
+  Operation& operation_;
+  std::size_t element_ = size_of(operation_.call().type);
+};
+
+}  // namespace paceline::engine

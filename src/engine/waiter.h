@@ -1,0 +1,60 @@
+// How to wait for something that another process does: spin briefly, then give the core away,
+// then sleep.
+//
+// On a core of one's own, spinning notices a peer in a cache line's flight time, and two
+// milliseconds of it cover the skew between ranks that compute the same thing. Where ranks
+// outnumber cores the peer cannot move while we spin: yield at once. Whoever still waits after
+// that waits for something slow, and costs nobody anything by sleeping.
+#pragma once
+
+#include <cstdint>
+
+#include "base/clock.h"
+
+namespace paceline::engine {
+
+enum class Pause : std::uint8_t { spin, yield, sleep };
+
+class Waiter {
+ public:
+  /// Turns between two looks at the clock while spinning: a look costs about 25 ns, a turn 10.
+  static constexpr std::uint32_t kSpinsPerLook = 64;
+  /// How long to spin, and to spin and yield altogether, before the next stage.
+  static constexpr Nanoseconds kSpinTime = 100'000;
+  static constexpr Nanoseconds kAwakeTime = 2 * kMillisecond;
+  /// Sleeps double from the first length to the longest; a wire that can wake us does so anyway.
+  static constexpr Nanoseconds kShortestSleep = 50'000;
+  static constexpr Nanoseconds kLongestSleep = kMillisecond;
+
+  /// `crowded`: more ranks than cores on this host.
+  explicit Waiter(bool crowded) : crowded_(crowded) {}
+
+  /// Something moved: start over.
+  void reset() {
+    turns_ = 0;
+    since_ = 0;
+    sleep_ = kShortestSleep;
+  }
+
+  /// What to do after a turn in which nothing moved.
+  Pause next() {
+    ++turns_;
+    if (!crowded_ && turns_ % kSpinsPerLook != 0) return Pause::spin;
+    return look();
+  }
+  /// The time as of the last look; 0 before the first one.
+  [[nodiscard]] Nanoseconds now() const { return now_; }
+  /// How long the sleep that next() has just asked for should be at most.
+  Nanoseconds sleep_length();
+
+ private:
+  Pause look();
+
+  bool crowded_;
+  std::uint32_t turns_ = 0;
+  Nanoseconds since_ = 0;
+  Nanoseconds now_ = 0;
+  Nanoseconds sleep_ = kShortestSleep;
+};
+
+}  // namespace paceline::engine

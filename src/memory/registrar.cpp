@@ -1,0 +1,124 @@
+#include "memory/registrar.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace paceline::memory {
+
+Registrar::Registrar(std::vector<transport::Transport*> transports,
+                     std::shared_ptr<std::recursive_mutex> lock)
+    : transports_(std::move(transports)), lock_(std::move(lock)) {}
+
+std::shared_ptr<Region> Registrar::make(const MemoryKind& kind, Allocation allocation,
+                                        std::size_t bytes, Origin origin) {
+  auto region =
+      std::make_shared<Region>(kind, std::move(allocation), bytes, origin, weak_from_this());
+  const transport::MemoryView view{region->data(), bytes, region->allocation_.shareable.get()};
+  for (transport::Transport* t : transports_) {
+    region->registrations_.push_back(closed_ ? nullptr : t->register_memory(view));
+  }
+  return region;
+}
+
+std::shared_ptr<Region> Registrar::allocate(std::size_t bytes, Device device) {
+  const MemoryKind& kind = kind_of(device);
+  Allocation allocation = kind.allocate(bytes);
+  const std::lock_guard guard(*lock_);
+  auto region = make(kind, std::move(allocation), bytes, Origin::allocated);
+  regions_.emplace(region->data(), region.get());
+  longest_ = std::max(longest_, bytes);
+  return region;
+}
+
+std::shared_ptr<Region> Registrar::register_memory(void* pointer, std::size_t bytes) {
+  const std::lock_guard guard(*lock_);
+  auto* data = static_cast<std::byte*>(pointer);
+  auto [first, last] = regions_.equal_range(data);
+  for (; first != last; ++first) {
+    if (first->second->size() != bytes) continue;
+    // Null if another thread is in its destructor, waiting for our lock.
+    if (auto known = first->second->weak_from_this().lock()) return known;
+  }
+  auto region = make(kind_of(pointer), Allocation{data, bytes, {}}, bytes, Origin::explicit_);
+  regions_.emplace(data, region.get());
+  longest_ = std::max(longest_, bytes);
+  return region;
+}
+
+std::shared_ptr<Region> Registrar::find(const void* pointer, std::size_t bytes) const {
+  const auto* data = static_cast<const std::byte*>(pointer);
+  for (auto it = regions_.upper_bound(data); it != regions_.begin();) {
+    --it;
+    if (static_cast<std::size_t>(data - it->first) >= longest_ && data != it->first) break;
+    if (!it->second->covers(data, bytes)) continue;
+    if (auto region = it->second->weak_from_this().lock()) return region;
+  }
+  return nullptr;
+}
+
+std::shared_ptr<Region> Registrar::cover(const void* pointer, std::size_t bytes) {
+  if (auto region = find(pointer, bytes)) return region;
+  // The engine only ever writes through the operation's own pointers; the cast is for the
+  // transports, which register read-only and writable memory alike.
+  auto* data = const_cast<std::byte*>(static_cast<const std::byte*>(pointer));
+  return make(kind_of(pointer), Allocation{data, bytes, {}}, bytes, Origin::temporary);
+}
+
+void Registrar::forget(Region& region) noexcept {
+  region.registrations_.clear();
+  auto [first, last] = regions_.equal_range(region.data());
+  for (; first != last; ++first) {
+    if (first->second != &region) continue;
+    regions_.erase(first);
+    return;
+  }
+}
+
+void Registrar::close() noexcept {
+  const std::lock_guard guard(*lock_);
+  if (closed_) return;
+  closed_ = true;
+  for (auto& [start, region] : regions_) {
+    region->registrations_.clear();
+    if (region->origin() == Origin::allocated) region->kind_.sever(region->allocation_);
+  }
+}
+
+Region::Region(const MemoryKind& kind, Allocation allocation, std::size_t size, Origin origin,
+               std::weak_ptr<Registrar> registrar)
+    : kind_(kind),
+      allocation_(std::move(allocation)),
+      size_(size),
+      origin_(origin),
+      mappable_(static_cast<bool>(allocation_.shareable)),
+      registrar_(std::move(registrar)) {}
+
+Region::~Region() {
+  if (const auto registrar = registrar_.lock()) {
+    const std::lock_guard guard(*registrar->lock_);
+    registrar->forget(*this);
+  }
+  if (origin_ == Origin::allocated) kind_.free(allocation_);
+}
+
+}  // namespace paceline::memory
+
+namespace paceline {
+
+Memory::Memory(std::shared_ptr<memory::Region> region) : region_(std::move(region)) {}
+Memory::~Memory() = default;
+
+std::byte* Memory::data() const noexcept {
+  return region_ ? region_->data() : nullptr;
+}
+std::size_t Memory::size() const noexcept {
+  return region_ ? region_->size() : 0;
+}
+Device Memory::device() const noexcept {
+  return Device::host();
+}
+bool Memory::mappable() const noexcept {
+  return region_ && region_->mappable();
+}
+
+}  // namespace paceline
