@@ -116,8 +116,8 @@ class Endpoint {
   /// on both ends, fixed for the life of the link.
   [[nodiscard]] virtual bool maps() const { return false; }
   /// Where the peer's memory can be loaded and stored by this process; null if it cannot. Stores
-  /// made through it before a put or signal on any lane are visible with that signal. Throws if
-  /// the wire maps, but `remote` is not what the peer has registered.
+  /// made through it before a put or signal on any lane are visible with that signal. Where
+  /// maps() holds, null means not yet, ask again, and what the peer has not registered throws.
   [[nodiscard]] virtual std::byte* map(RemoteAddress remote, std::size_t length) {
     (void)remote, (void)length;
     return nullptr;
