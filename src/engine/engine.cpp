@@ -100,6 +100,7 @@ bool Engine::advance(Operation& operation) {
                                       : PutRun(*this, operation).advance();
   }
   if (operation.phase_ == Phase::flushing) {
+    // A message was copied when it was sent; a put needs its source until it has left.
     if (!operation.plan_->eager()) {
       for (int peer : operation.plan_->peers()) {
         if (edge(peer).endpoint->flushed()) continue;
@@ -267,7 +268,7 @@ void Engine::examine_stall(Nanoseconds now) {
   const Operation& operation = *queue_.front();
   for (const auto& e : edges_) {
     if (e == nullptr || e->endpoint == nullptr) continue;
-    const ConstBytes message = e->endpoint->front();
+    const ConstBytes message = look(*e, operation.waiting_for_);
     if (message.size() < kHeaderBytes) continue;
     const Header header = Header::read(message.data());
     // A peer that runs ahead is in order; one that calls something else at this point is not.
@@ -276,6 +277,16 @@ void Engine::examine_stall(Nanoseconds now) {
     }
   }
   if (operation.started_ != 0 && now - operation.started_ > timeout_) throw_timeout(operation);
+}
+
+// A broken link matters only if it is the one we wait for: any other peer may be done and gone.
+ConstBytes Engine::look(const Edge& edge, int waiting_for) {
+  if (edge.peer == waiting_for) return edge.endpoint->front();
+  try {
+    return edge.endpoint->front();
+  } catch (const Error&) {
+    return {};
+  }
 }
 
 }  // namespace paceline::engine

@@ -117,6 +117,7 @@ class Engine {
   [[noreturn]] void refuse(const Operation& operation, const Edge& edge, ConstBytes message) const;
   [[noreturn]] void throw_timeout(const Operation& operation) const;
   [[nodiscard]] Error::Where where(const Operation& operation, int peer) const;
+  static ConstBytes look(const Edge& edge, int waiting_for);
   void reserve_scratch(std::size_t bytes);
 
   PlanOptions options_;

@@ -74,13 +74,13 @@ void Registrar::forget(Region& region) noexcept {
   }
 }
 
-void Registrar::close() noexcept {
+void Registrar::close(Sever sever) noexcept {
   const std::lock_guard guard(*lock_);
   if (closed_) return;
   closed_ = true;
   for (auto& [start, region] : regions_) {
     region->registrations_.clear();
-    if (region->origin() == Origin::allocated) region->kind_.sever(region->allocation_);
+    if (sever == Sever::yes && region->origin() == Origin::allocated) region->kind_.sever(region->allocation_);
   }
 }
 

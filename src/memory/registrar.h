@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -39,9 +40,10 @@ class Registrar : public std::enable_shared_from_this<Registrar> {
   /// find(), or else a temporary registration. The caller holds the lock.
   [[nodiscard]] std::shared_ptr<Region> cover(const void* pointer, std::size_t bytes);
 
-  /// Deregisters everything and cuts allocated memory off from the other processes; regions stay
-  /// valid as plain memory. Idempotent.
-  void close() noexcept;
+  /// Whether close() also cuts allocated memory off from the other processes.
+  enum class Sever : std::uint8_t { no, yes };
+  /// Deregisters everything; regions stay valid as plain memory. Idempotent.
+  void close(Sever sever) noexcept;
 
  private:
   friend class Region;

@@ -1,0 +1,146 @@
+#include "communicator/core.h"
+
+#include <utility>
+
+namespace paceline {
+
+namespace {
+
+/// How long a rank that leaves goes on to push what peers still have to get. They are in the same
+/// program and about to read it; one that does not within this time is in trouble of its own.
+constexpr Nanoseconds kLeaveTime = 2 * kSecond;
+
+/// Above this the all-pairs exchange of whole vectors costs more than the steps it saves (tcp and
+/// RDMA; ranks on one host map each other's memory instead).
+constexpr std::size_t kLargestDoubling = 32 * 1024;
+
+}  // namespace
+
+std::shared_ptr<CommunicatorCore> CommunicatorCore::create(const Config& config,
+                                                           std::shared_ptr<Store> store,
+                                                           const std::string& name) {
+  config.validate();
+  std::shared_ptr<CommunicatorCore> core(new CommunicatorCore(config, std::move(store), name));
+  const std::weak_ptr<CommunicatorCore> weak = core;
+  bootstrap::Events events;
+  events.failed = [weak](const bootstrap::FailureNotice& notice) {
+    if (const auto self = weak.lock()) self->on_notice(notice);
+  };
+  events.link_ready = [weak] {
+    const auto self = weak.lock();
+    if (self == nullptr) return;
+    self->links_->news_arrived();
+    self->start_pump();
+  };
+  core->bootstrap_->watch(std::move(events));
+  return core;
+}
+
+CommunicatorCore::CommunicatorCore(const Config& config, std::shared_ptr<Store> store,
+                                   const std::string& name)
+    : config_(config) {
+  const std::string host_id =
+      config_.host_id.empty() ? bootstrap::default_host_id() : config_.host_id;
+  links_ = std::make_unique<Links>(config_, config_.rank, host_id);
+  bootstrap_ = bootstrap::create(config_, std::move(store), name);
+
+  RankCard card = RankCard::mine(config_, host_id);
+  links_->describe(card);
+  roster_ = Roster(config_.rank, bootstrap_->all_gather(card.write()));
+  config_.algorithm = roster_[0].algorithm;
+  config_.eager_bytes = roster_[0].eager_bytes;
+  config_.segment_bytes = roster_[0].segment_bytes;
+  config_.lanes = roster_[0].lanes;
+  config_.validate();
+  links_->choose(roster_, *bootstrap_);
+
+  registrar_ = std::make_shared<memory::Registrar>(links_->transports(), lock_);
+  const engine::PlanOptions options{config_.rank, config_.size, config_.eager_bytes,
+                                    config_.segment_bytes, config_.lanes};
+  const auto timeout = std::chrono::duration_cast<std::chrono::nanoseconds>(config_.timeout);
+  engine_ = std::make_unique<engine::Engine>(options, timeout.count(), *links_, registrar_);
+  service_ = std::make_unique<ServiceClient>();
+}
+
+CommunicatorCore::~CommunicatorCore() {
+  leave();
+}
+
+Algorithm CommunicatorCore::choose_algorithm(Collective collective, std::size_t bytes) const {
+  switch (collective) {
+    case Collective::broadcast:
+      return Algorithm::binomial;
+    case Collective::barrier:
+      return Algorithm::recursive_doubling;
+    case Collective::all_reduce:
+      break;
+  }
+  if (config_.algorithm != Algorithm::automatic) return config_.algorithm;
+  if (bytes <= config_.eager_bytes) return Algorithm::recursive_doubling;
+  if (links_->all_mapped()) return Algorithm::direct;
+  return bytes <= kLargestDoubling ? Algorithm::recursive_doubling : Algorithm::ring;
+}
+
+void CommunicatorCore::leave() noexcept {
+  if (service_ == nullptr) return;
+  service_->detach();
+  const std::lock_guard guard(*lock_);
+  if (left_) return;
+  left_ = true;
+  if (!error_) {
+    const Error error(ErrorCode::aborted,
+                      "the communicator was destroyed while this operation was under way: wait for "
+                      "all Work before",
+                      {config_.rank});
+    try {
+      const Nanoseconds end = steady_now() + kLeaveTime;
+      engine_->fail(error);
+      while (!links_->flushed() && steady_now() < end) {
+        links_->progress();
+        sleep(engine::Waiter::kShortestSleep);
+      }
+    } catch (const Error&) {
+      // A peer that broke off needs nothing from us any more.
+    }
+    error_ = error;
+  }
+  bootstrap_->leave();
+  links_->close();
+  registrar_->close(memory::Registrar::Sever::no);
+}
+
+void CommunicatorCore::run(const engine::Call& call, const engine::Buffers& buffers) {
+  const std::lock_guard guard(*lock_);
+  throw_if_failed();
+  engine::Operation& operation = engine_->submit_blocking(call, buffers);
+  drive(operation);
+  if (operation.error()) throw Error(*operation.error());
+}
+
+std::shared_ptr<engine::Operation> CommunicatorCore::start(const engine::Call& call,
+                                                           const engine::Buffers& buffers) {
+  const std::lock_guard guard(*lock_);
+  throw_if_failed();
+  auto operation = engine_->submit(call, buffers);
+  turn(0);
+  if (!operation->finished()) start_pump();
+  return operation;
+}
+
+void CommunicatorCore::wait(engine::Operation& operation) {
+  if (!operation.finished()) {
+    const std::lock_guard guard(*lock_);
+    drive(operation);
+  }
+  if (operation.error()) throw Error(*operation.error());
+}
+
+bool CommunicatorCore::done(engine::Operation& operation) {
+  if (operation.finished()) return true;
+  // Whoever has the lock is making progress.
+  const std::unique_lock guard(*lock_, std::try_to_lock);
+  if (guard.owns_lock()) turn(steady_now());
+  return operation.finished();
+}
+
+}  // namespace paceline

@@ -1,0 +1,101 @@
+// One rank's side of a communicator: owns the parts, and says who moves them.
+//
+// Ownership of progress. `lock_` guards the engine, the links and the registrations. Whoever holds
+// it is the owner of progress: a thread in a blocking call or in Work::wait() holds it until its
+// operation is finished; otherwise the service thread takes it, when it is free, for operations
+// that nobody waits for. Nobody ever waits for the service thread.
+//
+// Failure. News of a failure comes from below (poll throws) or over the bootstrap (a notice, on
+// the service thread). The owner of progress concludes: it settles which error everybody is to
+// see, tells the peers, closes the links and the registrations, and only then fails the
+// operations, so that nothing is written into the caller's memory once wait() has thrown.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/service_thread.h"
+#include "bootstrap/bootstrap.h"
+#include "communicator/links.h"
+#include "communicator/roster.h"
+#include "engine/engine.h"
+#include "engine/waiter.h"
+#include "memory/registrar.h"
+#include "paceline/communicator.h"
+
+namespace paceline {
+
+class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
+ public:
+  static std::shared_ptr<CommunicatorCore> create(const Config& config,
+                                                  std::shared_ptr<Store> store,
+                                                  const std::string& name);
+  ~CommunicatorCore();
+
+  [[nodiscard]] const Config& config() const { return config_; }
+  [[nodiscard]] const Roster& roster() const { return roster_; }
+  [[nodiscard]] std::vector<Wire> wires() const { return links_->wires(); }
+  [[nodiscard]] Algorithm choose_algorithm(Collective collective, std::size_t bytes) const;
+  [[nodiscard]] memory::Registrar& registrar() { return *registrar_; }
+
+  /// Runs a call to its end in this thread; throws its Error.
+  void run(const engine::Call& call, const engine::Buffers& buffers);
+  /// Starts a call.
+  std::shared_ptr<engine::Operation> start(const engine::Call& call,
+                                           const engine::Buffers& buffers);
+  void wait(engine::Operation& operation);
+  bool done(engine::Operation& operation);
+
+  void abort(const std::string& reason);
+  /// What ~Communicator does; idempotent.
+  void leave() noexcept;
+  [[nodiscard]] bool failed() const { return noticed_.load(std::memory_order_acquire); }
+
+ private:
+  CommunicatorCore(const Config& config, std::shared_ptr<Store> store, const std::string& name);
+
+  // progress.cpp; the lock is held
+  bool turn(Nanoseconds now);
+  void examine(Nanoseconds now);
+  void drive(engine::Operation& operation);
+  void sleep(Nanoseconds longest);
+  void start_pump();
+  void pump_later(Nanoseconds delay);
+  void pump();
+
+  // failure.cpp
+  void on_notice(const bootstrap::FailureNotice& notice);
+  void throw_if_failed();
+  /// Lock held. `found` is what this rank found itself, if anything.
+  void conclude(const std::optional<Error>& found);
+  [[nodiscard]] Error settle(const std::optional<Error>& found);
+  [[nodiscard]] Error error_from(const bootstrap::FailureNotice& notice) const;
+  [[nodiscard]] std::optional<bootstrap::FailureNotice> notice();
+
+  Config config_;
+  std::shared_ptr<std::recursive_mutex> lock_ = std::make_shared<std::recursive_mutex>();
+  std::unique_ptr<bootstrap::Bootstrap> bootstrap_;
+  Roster roster_;
+  std::unique_ptr<Links> links_;
+  std::shared_ptr<memory::Registrar> registrar_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<ServiceClient> service_;
+
+  /// True while a pump is posted or under way.
+  std::atomic<bool> pumping_{false};
+  engine::Waiter pump_waiter_{true};
+  std::vector<pollfd> descriptors_;
+  Nanoseconds examined_ = 0;
+  bool left_ = false;
+
+  std::atomic<bool> noticed_{false};  ///< notice_ is set
+  std::mutex notice_lock_;
+  std::optional<bootstrap::FailureNotice> notice_;
+  std::optional<Error> error_;  ///< lock held: what every later call throws
+};
+
+}  // namespace paceline

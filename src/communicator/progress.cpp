@@ -1,0 +1,128 @@
+// Who moves a communicator along, and how they wait.
+#include <immintrin.h>
+#include <poll.h>
+#include <sched.h>
+
+#include <ctime>
+
+#include "communicator/core.h"
+
+namespace paceline {
+
+namespace {
+
+/// How often a waiting rank looks for what a turn does not show: a peer that calls something
+/// else, a link that broke, a passed deadline.
+constexpr Nanoseconds kExamineEvery = 2 * kMillisecond;
+
+/// How long the service thread stays with one communicator before others get a turn.
+constexpr Nanoseconds kPumpTime = kMillisecond;
+
+}  // namespace
+
+// One turn; true if anything moved. Concludes on failure, which finishes every operation.
+bool CommunicatorCore::turn(Nanoseconds now) {
+  if (noticed_.load(std::memory_order_relaxed)) {
+    conclude(std::nullopt);
+    return true;
+  }
+  try {
+    links_->progress();
+    return engine_->poll(now);
+  } catch (const Error& error) {
+    conclude(error);
+    return true;
+  }
+}
+
+void CommunicatorCore::examine(Nanoseconds now) {
+  if (now - examined_ < kExamineEvery) return;
+  examined_ = now;
+  try {
+    engine_->examine_stall(now);
+  } catch (const Error& error) {
+    conclude(error);
+  }
+}
+
+void CommunicatorCore::drive(engine::Operation& operation) {
+  engine::Waiter waiter(roster_.crowded());
+  while (!operation.finished()) {
+    if (turn(waiter.now())) {
+      waiter.reset();
+      continue;
+    }
+    const engine::Pause pause = waiter.next();
+    if (pause == engine::Pause::spin) {
+      _mm_pause();
+      continue;
+    }
+    examine(waiter.now());
+    if (pause == engine::Pause::yield) {
+      ::sched_yield();
+    } else {
+      sleep(waiter.sleep_length());
+    }
+  }
+  // What the wire has not taken yet must not depend on the next call.
+  if (!links_->moving_nothing() && !links_->flushed()) start_pump();
+}
+
+void CommunicatorCore::sleep(Nanoseconds longest) {
+  descriptors_.clear();
+  if (!links_->prepare_sleep(descriptors_)) return;
+  const timespec time{0, longest};
+  ::ppoll(descriptors_.data(), descriptors_.size(), &time, nullptr);
+}
+
+// --- the service thread
+// ----------------------------------------------------------------------------
+
+// Any thread: makes sure that the service thread takes care of this communicator until nothing is
+// left to do.
+void CommunicatorCore::start_pump() {
+  if (pumping_.exchange(true, std::memory_order_acq_rel)) return;
+  const std::weak_ptr<CommunicatorCore> weak = weak_from_this();
+  service_->post([weak] {
+    if (const auto self = weak.lock()) self->pump();
+  });
+}
+
+// Somebody else is the owner of progress, or nothing has moved for a while: come back later.
+void CommunicatorCore::pump_later(Nanoseconds delay) {
+  const std::weak_ptr<CommunicatorCore> weak = weak_from_this();
+  service_->after(std::chrono::nanoseconds(delay), [weak] {
+    if (const auto self = weak.lock()) self->pump();
+  });
+}
+
+void CommunicatorCore::pump() {
+  const std::unique_lock guard(*lock_, std::try_to_lock);
+  if (!guard.owns_lock()) return pump_later(kMillisecond);
+  if (error_) return;  // nothing will ever be left to do
+  const Nanoseconds begin = steady_now();
+  Nanoseconds now = begin;
+  bool moved_at_all = false;
+  bool busy = true;
+  while (busy && now - begin < kPumpTime) {
+    const bool moved = turn(now);
+    moved_at_all |= moved;
+    if (!moved) ::sched_yield();
+    now = steady_now();
+    if (error_) return;
+    busy = !engine_->idle() || links_->making() || !links_->flushed();
+    if (!moved && now - begin > engine::Waiter::kSpinTime) break;
+  }
+  if (!busy) {
+    pumping_.store(false, std::memory_order_release);
+    return;
+  }
+  examine(now);
+  if (moved_at_all) {
+    pump_waiter_.reset();
+    return pump_later(0);
+  }
+  pump_later(pump_waiter_.sleep_length());
+}
+
+}  // namespace paceline

@@ -1,0 +1,103 @@
+#include "communicator/roster.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+
+#include "paceline/error.h"
+
+namespace paceline {
+
+namespace {
+
+constexpr std::uint8_t kCardVersion = 1;
+constexpr std::size_t kMaxName = 256;
+constexpr std::size_t kMaxReason = 512;
+constexpr std::size_t kMaxDescription = 512;  // the transports' own limit
+
+}  // namespace
+
+RankCard RankCard::mine(const Config& config, const std::string& host_id) {
+  RankCard card;
+  card.host_id = host_id.substr(0, kMaxName);
+  char name[kMaxName] = {};
+  if (::gethostname(name, sizeof name - 1) != 0) name[0] = '\0';
+  card.host_name = name[0] == '\0' ? "unnamed host" : name;
+  card.pid = static_cast<std::uint32_t>(::getpid());
+  CPU_ZERO(&card.cores);
+  ::sched_getaffinity(0, sizeof card.cores, &card.cores);
+  card.algorithm = config.algorithm;
+  card.eager_bytes = static_cast<std::uint32_t>(config.eager_bytes);
+  card.segment_bytes = static_cast<std::uint32_t>(config.segment_bytes);
+  card.lanes = static_cast<std::uint8_t>(config.lanes);
+  return card;
+}
+
+Bytes RankCard::write() const {
+  WireWriter w;
+  w.u8(kCardVersion).text(host_id).text(host_name).u32(pid);
+  w.raw(std::as_bytes(std::span(&cores, 1)));
+  for (const WireCard& wire : wires) {
+    w.u8(wire.offered ? 1 : 0).text(wire.why_not.substr(0, kMaxReason)).blob(wire.description);
+  }
+  w.u8(static_cast<std::uint8_t>(algorithm)).u32(eager_bytes).u32(segment_bytes).u8(lanes);
+  return w.take();
+}
+
+RankCard RankCard::read(int rank, ConstBytes bytes) {
+  WireReader r(bytes);
+  RankCard card;
+  const std::uint8_t version = r.u8();
+  card.host_id = r.text(kMaxName);
+  card.host_name = r.text(kMaxName);
+  card.pid = r.u32();
+  const ConstBytes cores = r.raw(sizeof card.cores);
+  for (WireCard& wire : card.wires) {
+    wire.offered = r.u8() != 0;
+    wire.why_not = r.text(kMaxReason);
+    const ConstBytes description = r.blob(kMaxDescription);
+    wire.description.assign(description.begin(), description.end());
+  }
+  card.algorithm = static_cast<Algorithm>(r.u8());
+  card.eager_bytes = r.u32();
+  card.segment_bytes = r.u32();
+  card.lanes = r.u8();
+  if (!r.finished() || version != kCardVersion) {
+    throw Error(ErrorCode::bootstrap_failed,
+                "rank " + std::to_string(rank) + " described itself in " +
+                    std::to_string(bytes.size()) + " bytes of version " + std::to_string(version) +
+                    ", which this version (" + std::to_string(kCardVersion) +
+                    ") cannot read: all ranks must run the same version of the library");
+  }
+  std::copy(cores.begin(), cores.end(), reinterpret_cast<std::byte*>(&card.cores));
+  return card;
+}
+
+Roster::Roster(int rank, const std::vector<Bytes>& cards) {
+  for (std::size_t r = 0; r < cards.size(); ++r) {
+    cards_.push_back(RankCard::read(static_cast<int>(r), cards[r]));
+  }
+  const std::string& here = (*this)[rank].host_id;
+  std::set<std::string> hosts;
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  ranks_on_host_ = 0;
+  for (const RankCard& card : cards_) {
+    hosts.insert(card.host_id);
+    if (card.host_id != here) continue;
+    ++ranks_on_host_;
+    CPU_OR(&cores, &cores, &card.cores);
+  }
+  hosts_ = static_cast<int>(hosts.size());
+  // A set that could not be read is empty: then say nothing about crowding.
+  crowded_ = CPU_COUNT(&cores) > 0 && ranks_on_host_ > CPU_COUNT(&cores);
+}
+
+std::string Roster::name(int rank) const {
+  const RankCard& card = (*this)[rank];
+  return "rank " + std::to_string(rank) + " (" + card.host_name + ", pid " +
+         std::to_string(card.pid) + ")";
+}
+
+}  // namespace paceline

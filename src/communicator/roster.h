@@ -1,0 +1,71 @@
+// What every rank tells the others about itself once, at creation, and what follows from all of
+// it together. Every rank computes the same.
+#pragma once
+
+#include <sched.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/wire.h"
+#include "paceline/config.h"
+
+namespace paceline {
+
+/// The transports' numbers, the same on all ranks, in the order in which they are preferred.
+enum class WireNumber : std::uint8_t { shm = 0, verbs = 1, tcp = 2 };
+inline constexpr std::uint8_t kWireCount = 3;
+inline constexpr const char* kWireNames[kWireCount] = {"shm", "verbs", "tcp"};
+
+/// What one rank says of one transport.
+struct WireCard {
+  bool offered = false;
+  std::string why_not = {};  ///< if it is not offered
+  Bytes description = {};    ///< Transport::describe()
+};
+
+/// What one rank says of itself.
+struct RankCard {
+  std::string host_id;
+  std::string host_name;
+  std::uint32_t pid = 0;
+  cpu_set_t cores = {};  ///< where it may run
+  WireCard wires[kWireCount];
+  // Rank 0's are used by all.
+  Algorithm algorithm = Algorithm::automatic;
+  std::uint32_t eager_bytes = 0;
+  std::uint32_t segment_bytes = 0;
+  std::uint8_t lanes = 1;
+
+  /// About this process, without the wires.
+  static RankCard mine(const Config& config, const std::string& host_id);
+  [[nodiscard]] Bytes write() const;
+  /// Throws Error (bootstrap_failed) if the bytes are not a card.
+  static RankCard read(int rank, ConstBytes bytes);
+};
+
+class Roster {
+ public:
+  Roster() = default;
+  Roster(int rank, const std::vector<Bytes>& cards);
+
+  [[nodiscard]] int size() const { return static_cast<int>(cards_.size()); }
+  [[nodiscard]] const RankCard& operator[](int rank) const {
+    return cards_[static_cast<std::size_t>(rank)];
+  }
+  /// "rank 3 (node7, pid 4711)".
+  [[nodiscard]] std::string name(int rank) const;
+  [[nodiscard]] int ranks_on_host() const { return ranks_on_host_; }
+  [[nodiscard]] int hosts() const { return hosts_; }
+  /// More ranks on this host than cores that they may run on.
+  [[nodiscard]] bool crowded() const { return crowded_; }
+
+ private:
+  std::vector<RankCard> cards_;
+  int ranks_on_host_ = 1;
+  int hosts_ = 1;
+  bool crowded_ = false;
+};
+
+}  // namespace paceline

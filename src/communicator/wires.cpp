@@ -1,0 +1,32 @@
+#include "communicator/wires.h"
+
+#include <algorithm>
+
+#include "transport_shm/shm_transport.h"
+#include "transport_tcp/tcp_transport.h"
+#include "transport_verbs/verbs_transport.h"
+
+namespace paceline {
+
+MadeTransport make_transport(WireNumber number, const Config& config, const std::string& host_id) {
+  const std::string name = kWireNames[static_cast<std::size_t>(number)];
+  if (std::find(config.transports.begin(), config.transports.end(), name) ==
+      config.transports.end()) {
+    return {nullptr, "not among the allowed transports"};
+  }
+  try {
+    switch (number) {
+      case WireNumber::shm:
+        return {transport::make_shm_transport({host_id}), ""};
+      case WireNumber::verbs:
+        return {transport::make_verbs_transport({config.ib_device, config.ib_gid_index}), ""};
+      case WireNumber::tcp:
+        return {transport::make_tcp_transport({config.tcp_links}), ""};
+    }
+  } catch (const Error& error) {
+    return {nullptr, error.what()};
+  }
+  return {nullptr, "unknown transport"};
+}
+
+}  // namespace paceline

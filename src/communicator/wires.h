@@ -1,0 +1,20 @@
+// The one list of transports that this build has, and how each is made.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "communicator/roster.h"
+#include "transport/transport.h"
+
+namespace paceline {
+
+/// A transport, or the reason why there is none.
+struct MadeTransport {
+  std::unique_ptr<transport::Transport> transport = {};
+  std::string why_not = {};
+};
+
+MadeTransport make_transport(WireNumber number, const Config& config, const std::string& host_id);
+
+}  // namespace paceline
