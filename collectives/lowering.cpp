@@ -1,1 +1,74 @@
-// Being written.
+#include "collectives/lowering.h"
+
+namespace paceline::collectives {
+namespace {
+
+Reach mine(const EdgeReach& edge, Buffer buffer) {
+  switch (buffer) {
+    case Buffer::input:
+      return edge.my_input;
+    case Buffer::output:
+      return edge.my_output;
+    case Buffer::scratch:
+      return edge.my_scratch;
+  }
+  return Reach::staged;
+}
+
+Reach peers(const EdgeReach& edge, Buffer buffer) {
+  return mine(mirrored(edge), buffer);
+}
+
+/// Both ends ask this one question, of the same output: the one that is written.
+bool through_shadow(const Slice& target, Reach output) {
+  return target.buffer == Buffer::output && target.length > 0 && output == Reach::staged;
+}
+
+/// Whether a reduce on this side stores results into the peer's output or its shadow. The shadow
+/// lies behind the scratch and is reached as that is.
+bool stores_results(const EdgeReach& edge) {
+  return edge.peer_output == Reach::mapped ||
+         (edge.peer_output == Reach::staged && edge.peer_scratch == Reach::mapped);
+}
+
+}  // namespace
+
+EdgeReach mirrored(const EdgeReach& edge) {
+  return {.my_input = edge.peer_input,
+          .my_output = edge.peer_output,
+          .my_scratch = edge.peer_scratch,
+          .peer_input = edge.my_input,
+          .peer_output = edge.my_output,
+          .peer_scratch = edge.my_scratch};
+}
+
+LoweredPut lower_put(const Step& put, const EdgeReach& edge) {
+  LoweredPut lowered{.carries_data = put.kind == StepKind::put,
+                     .into_shadow = through_shadow(put.target, edge.peer_output)};
+  if (put.elidable) {
+    const bool needless = put.target.buffer == Buffer::output
+                              ? stores_results(edge)
+                              : mine(edge, put.source.buffer) == Reach::mapped;
+    if (needless) lowered.carries_data = false;
+  }
+  return lowered;
+}
+
+bool lowered_wait_copies(const Step& wait, const EdgeReach& edge) {
+  return through_shadow(wait.target, edge.my_output);
+}
+
+LoweredOperand lower_source(const Operand& operand, const EdgeReach& edge) {
+  return peers(edge, operand.slice.buffer) == Reach::mapped ? LoweredOperand::direct
+                                                            : LoweredOperand::fallback;
+}
+
+LoweredOperand lower_destination(const Operand& operand, const EdgeReach& edge) {
+  if (peers(edge, operand.slice.buffer) == Reach::mapped) return LoweredOperand::direct;
+  if (operand.slice.buffer == Buffer::output && stores_results(edge)) {
+    return LoweredOperand::shadow;
+  }
+  return LoweredOperand::dropped;
+}
+
+}  // namespace paceline::collectives

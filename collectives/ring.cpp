@@ -1,1 +1,122 @@
-// Being written.
+// Ring all_reduce: every rank sends to its next and receives from its prev, 2(p-1) times 1/p of the
+// data, which is the least any algorithm can do.
+//
+// Reduce-scatter. Chunk c starts at rank c+1, whose input chunk goes to the next rank. In turn s
+// (0 .. p-2) rank r receives chunk r-2-s into slot s of its scratch, adds its own input to it, and
+// passes it on; in the last turn that is chunk r, which is then finished and goes to r's output.
+// Every turn has a slot of its own, so nothing is written over within an instance.
+//
+// All-gather. The finished chunks go once more around, straight into the next rank's output: in
+// turn s rank r receives chunk r-1-s, and passes it on in all turns but the last.
+//
+// The order of a chunk's sum is c+1, c+2, ..., c; one rank finishes it, so all ranks get its bits.
+//
+// Why no flush and no credit is needed. Each thing that is written over must have been read:
+//  - In place, the input chunk r-1 that r has put is written over by the all-gather. What comes in
+//    is the finished chunk r-1, which came through the next rank's wait for that very put.
+//    The other input chunks are read by r's own reduce before they are passed on.
+//  - Slots in the next instance, on the same scratch even. The last chunk that rank r receives is
+//    r+1, made by the next rank after it has read all of its slots, so r may write into them.
+//    The slots of r are also the sources of its puts; they are written over by its prev, which has
+//    received chunk r+1 as its last but one: r+1 had then received all of r's puts (with two ranks
+//    no slot is a source).
+//  - The shadow of the output. The all-gather of the next instance puts into the next rank only
+//    chunks to which that rank has contributed in that instance, after copying this one's.
+#include "collectives/schedule.h"
+#include "collectives/topology.h"
+
+namespace paceline::collectives {
+namespace {
+
+class RingAllReduce final : public Schedule {
+ public:
+  RingAllReduce(const Shape& shape, int rank)
+      : shape_(shape),
+        rank_(rank),
+        next_(ring_next(rank, shape.size)),
+        prev_(ring_prev(rank, shape.size)),
+        turns_(static_cast<std::uint64_t>(shape.size - 1)),
+        stride_(slot_stride(shape, chunk_bounds(shape, 0).length)) {}
+
+  // The first put; wait, reduce, put in each turn of reduce-scatter (the last of these puts is the
+  // first of all-gather); wait, put in each turn of all-gather, without the last put.
+  [[nodiscard]] std::uint64_t steps() const override { return alone() ? 1 : 5 * turns_; }
+
+  [[nodiscard]] Step step(std::uint64_t i) const override {
+    if (alone()) return reduce(1);
+    if (i == 0) return put(chunk(Buffer::input, rank_ - 1), slot(0, rank_ - 1));
+    if (i < gather_begin()) {
+      const std::uint64_t turn = (i - 1) / 3;
+      switch ((i - 1) % 3) {
+        case 0:
+          return wait(received(turn));
+        case 1:
+          return reduce(2);
+      }
+      if (turn + 1 == turns_) {
+        return put(chunk(Buffer::output, rank_), chunk(Buffer::output, rank_));
+      }
+      return put(received(turn), slot(turn + 1, scattered(turn)));
+    }
+    const std::uint64_t turn = (i - gather_begin()) / 2;
+    const Slice gathered = chunk(Buffer::output, rank_ - 1 - static_cast<int>(turn));
+    return (i - gather_begin()) % 2 == 0 ? wait(gathered) : put(gathered, gathered);
+  }
+
+  [[nodiscard]] Operand source(std::uint64_t i, int j) const override {
+    if (alone()) return {rank_, chunk(Buffer::input, 0), {}};
+    const std::uint64_t turn = (i - 1) / 3;
+    return {rank_, j == 0 ? received(turn) : chunk(Buffer::input, scattered(turn)), {}};
+  }
+
+  [[nodiscard]] Operand destination(std::uint64_t i, int) const override {
+    const std::uint64_t turn = (i - 1) / 3;
+    if (alone() || turn + 1 == turns_) return {rank_, chunk(Buffer::output, rank_), {}};
+    return {rank_, received(turn), {}};
+  }
+
+  [[nodiscard]] std::uint64_t scratch() const override { return turns_ * stride_; }
+
+ private:
+  [[nodiscard]] bool alone() const { return turns_ == 0; }
+  [[nodiscard]] std::uint64_t gather_begin() const { return 1 + 3 * turns_; }
+
+  [[nodiscard]] Slice chunk(Buffer buffer, int number) const {
+    const ChunkBounds bounds = chunk_bounds(shape_, wrapped(number, shape_.size));
+    return {buffer, bounds.offset, bounds.length};
+  }
+  /// The slot of a turn, as long as the chunk that it holds.
+  [[nodiscard]] Slice slot(std::uint64_t turn, int number) const {
+    return {Buffer::scratch, turn * stride_, chunk(Buffer::input, number).length};
+  }
+  /// Which chunk arrives in a turn of reduce-scatter, and where.
+  [[nodiscard]] int scattered(std::uint64_t turn) const {
+    return rank_ - 2 - static_cast<int>(turn);
+  }
+  [[nodiscard]] Slice received(std::uint64_t turn) const { return slot(turn, scattered(turn)); }
+
+  [[nodiscard]] Step put(const Slice& source, const Slice& target) const {
+    return {.kind = StepKind::put, .peer = next_, .source = source, .target = target};
+  }
+  [[nodiscard]] Step wait(const Slice& target) const {
+    return {.kind = StepKind::wait, .peer = prev_, .target = target};
+  }
+  [[nodiscard]] static Step reduce(int sources) {
+    return {.kind = StepKind::reduce, .sources = sources, .destinations = 1};
+  }
+
+  Shape shape_;
+  int rank_;
+  int next_;
+  int prev_;
+  std::uint64_t turns_;
+  std::uint64_t stride_;
+};
+
+}  // namespace
+
+std::unique_ptr<Schedule> ring_all_reduce(const Shape& shape, int rank) {
+  return std::make_unique<RingAllReduce>(shape, rank);
+}
+
+}  // namespace paceline::collectives

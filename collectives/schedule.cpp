@@ -1,1 +1,56 @@
-// Being written.
+#include "collectives/schedule.h"
+
+#include <algorithm>
+
+namespace paceline::collectives {
+
+ChunkBounds chunk_bounds(const Shape& shape, int chunk) {
+  const auto size = static_cast<std::uint64_t>(shape.size);
+  const auto number = static_cast<std::uint64_t>(chunk);
+  const std::uint64_t share = shape.count / size + (shape.count % size != 0 ? 1 : 0);
+  const std::uint64_t blocks = share / shape.alignment + (share % shape.alignment != 0 ? 1 : 0);
+  const std::uint64_t length = blocks * shape.alignment;
+  // Chunks that would start behind the end are empty; the division keeps number * length in range.
+  if (length == 0 || number > shape.count / length) return {shape.count, 0};
+  const std::uint64_t offset = number * length;
+  return {offset, std::min(length, shape.count - offset)};
+}
+
+namespace {
+
+std::unique_ptr<Schedule> make_all_reduce(Algorithm algorithm, const Shape& shape, int rank) {
+  switch (algorithm) {
+    case Algorithm::ring:
+      return ring_all_reduce(shape, rank);
+    case Algorithm::recursive_doubling:
+      return recursive_doubling_all_reduce(shape, rank);
+    case Algorithm::direct:
+      return direct_all_reduce(shape, rank);
+    case Algorithm::automatic:
+    case Algorithm::binomial:
+      return nullptr;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+std::unique_ptr<Schedule> make_schedule(Collective collective, Algorithm algorithm,
+                                        const Shape& shape, int rank) {
+  switch (collective) {
+    case Collective::all_reduce:
+      return make_all_reduce(algorithm, shape, rank);
+    case Collective::broadcast:
+      if (algorithm != Algorithm::binomial) return nullptr;
+      return binomial_broadcast(shape, rank);
+    case Collective::barrier: {
+      if (algorithm != Algorithm::recursive_doubling) return nullptr;
+      Shape nothing = shape;
+      nothing.count = 0;
+      return recursive_doubling_all_reduce(nothing, rank);
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace paceline::collectives

@@ -21,8 +21,15 @@
 // forms, and lowering.h picks per edge.
 //
 // One instance of a schedule covers `Shape::count` elements. The engine cuts a large operation
-// into instances, runs them in several lanes, and in each lane one instance after the other on the
-// same scratch: a schedule must be safe for that (the verifier runs several instances in a row).
+// into instances, runs them in several lanes, and in each lane one instance after the other. A lane
+// has two scratches, which its instances use in turn (even, odd, even, ...), and one shadow
+// (lowering.h): a schedule must be safe for that, and the verifier runs several instances in a row.
+// One scratch would not do: of two ranks that exchange one put each, the faster would write its
+// next instance over what the slower has yet to read, and a credit would cost a second latency.
+//
+// When a rank's last step is over, its output is right and no peer touches its input or output any
+// more. The sources of its own last puts may still be on their way: the engine flushes once at the
+// end of an operation, before the caller gets the buffers back.
 #pragma once
 
 #include <cstdint>
@@ -63,8 +70,8 @@ struct Step {
 
 /// One source or destination of a reduce.
 struct Operand {
-  int owner = -1;       ///< whose slice it is; my own rank for a local one
-  Slice slice = {};     ///< in the owner's memory
+  int owner = -1;    ///< whose slice it is; my own rank for a local one
+  Slice slice = {};  ///< in the owner's memory
   /// Sources of other owners only: the slice of mine that an elidable put has filled where the
   /// owner's slice cannot be mapped. Destinations of other owners are dropped there (an elidable
   /// put carries them).
@@ -73,9 +80,9 @@ struct Operand {
 
 /// What all ranks know about an operation (or one instance of it).
 struct Shape {
-  int size = 1;              ///< ranks
-  std::uint64_t count = 0;   ///< elements
-  int root = 0;              ///< broadcast
+  int size = 1;             ///< ranks
+  std::uint64_t count = 0;  ///< elements
+  int root = 0;             ///< broadcast
   /// Chunks start at multiples of this many elements where they can, so that ranks do not write
   /// into each other's cache lines: 64 / bytes of an element.
   std::uint64_t alignment = 16;

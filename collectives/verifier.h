@@ -4,7 +4,12 @@
 // reductions, so a result is right exactly when it is the sum of all ranks' tags (a lost or doubled
 // contribution cannot hide but with probability 2^-64). Vector clocks over the waits decide
 // whether a write and a read of one element, or two writes, are ordered; those that are not are
-// races. A state in which no rank can go on is a deadlock.
+// races. A put is asynchronous: its source is read until the peer's matching wait (or a flush), its
+// target is written until that wait. A state in which no rank can go on is a deadlock.
+//
+// All slices are cut at all their boundaries (verifier_slices.h), so the cost depends on the number
+// of steps and not on `count`. What is ordered is decided in verifier_order.h, what a cell of
+// memory remembers in verifier_memory.h.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +26,10 @@ namespace paceline::collectives {
 struct VerifyOptions {
   Collective collective = Collective::all_reduce;
   bool in_place = false;
-  /// Instances run one after the other in the same lane, on the same scratch.
+  /// Instances run one after the other in the same lane.
   int instances = 3;
+  /// How many scratches the instances use in turn: a lane has two. See schedule.h.
+  int scratches = 2;
   /// How edge (rank, peer) is lowered, seen from rank; empty: everything mapped.
   std::function<EdgeReach(int rank, int peer)> reach = {};
   /// Seed of the tags and of the order in which ranks take steps.
