@@ -70,7 +70,8 @@ struct Config {
   int lanes = 2;
 
   // --- time ----------------------------------------------------------------------------------
-  /// How long one operation may take before it fails, and how long the ranks may take to meet.
+  /// How long an operation may go without any progress before it fails, and how long the ranks may
+  /// take to meet.
   /// PACELINE_TIMEOUT, in seconds (fractions allowed).
   std::chrono::milliseconds timeout{60'000};
   /// A rank whose control link is silent for this long counts as failed.
