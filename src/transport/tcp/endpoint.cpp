@@ -136,17 +136,13 @@ bool TcpEndpoint::put(Lane lane, ConstBytes source, const Registration* /*not ne
 
 std::uint64_t TcpEndpoint::arrived(Lane lane) {
   if (closed_) check_sendable();
-  const std::uint64_t n = windows_.at(lane) ? windows_[lane]->arrived() : 0;
-  // What came before the end is handed out before the error.
-  if (error_ && n == reported_[lane]) throw *error_;
-  reported_[lane] = n;
-  return n;
+  return windows_.at(lane) ? windows_[lane]->arrived() : 0;
 }
 
 bool TcpEndpoint::flushed() {
   if (closed_) check_sendable();
   const bool empty = std::ranges::all_of(links_, [](const Link& link) { return link.out.empty(); });
-  if (!empty) check_sendable();
+  if (!empty || dropped_) check_sendable();
   return empty;
 }
 
@@ -188,7 +184,7 @@ void TcpEndpoint::tend() noexcept {
 void TcpEndpoint::flush(Link& link) {
   const int error = link.out.flush();
   if (error != 0 && !send_error_) send_error_ = lost(error);
-  if (error != 0) link.out.clear();
+  if (error != 0) drop_output(link);
 }
 
 void TcpEndpoint::add_blocked(std::vector<pollfd>& descriptors) const {
@@ -321,8 +317,9 @@ void TcpEndpoint::check_sendable() const {
 void TcpEndpoint::sending_broke(int error) {
   // What the peer sent before it went can still be read, so this is not yet the end.
   if (!send_error_) send_error_ = lost(error);
+  dropped_ = true;
   for (Link& link : links_) {
-    link.out.clear();
+    drop_output(link);
     if (link.socket) receive(link);  // it may say there why it went
   }
   update_restless();
@@ -333,13 +330,18 @@ void TcpEndpoint::link_ended(Link& link) {
   watch(link, false);
   if (end_reason_ == 0) end_reason_ = link.in.error();
   if (!send_error_) send_error_ = lost(end_reason_);
-  link.out.clear();
+  drop_output(link);
   link.socket.reset();
   if (--open_links_ == 0) {
     fail(lost(end_reason_));
   } else if (give_up_at_ == 0) {
     give_up_at_ = steady_now() + kStragglers;
   }
+}
+
+void TcpEndpoint::drop_output(Link& link) noexcept {
+  dropped_ = dropped_ || !link.out.empty();
+  link.out.clear();
 }
 
 void TcpEndpoint::refuse(const Frame& put) {
@@ -379,7 +381,7 @@ void TcpEndpoint::fail(const Error& error) noexcept {
 
 void TcpEndpoint::release_links() noexcept {
   for (Link& link : links_) {
-    link.out.clear();
+    drop_output(link);
     link.held = false;
     if (!link.socket) continue;
     watch(link, false);

@@ -79,6 +79,7 @@ class TcpEndpoint final : public Endpoint, private FrameHandler {
   [[noreturn]] void sending_broke(int error);
   void fail(const Error& error) noexcept;
   void release_links() noexcept;
+  void drop_output(Link& link) noexcept;
   void update_restless();
   [[noreturn]] void refuse(const Frame& put);
   [[nodiscard]] Error violation(const std::string& what) const;
@@ -90,7 +91,6 @@ class TcpEndpoint final : public Endpoint, private FrameHandler {
   std::size_t open_links_;
 
   std::array<std::uint64_t, kMaxLanes> posted_{};                 ///< puts and signals of ours
-  std::array<std::uint64_t, kMaxLanes> reported_{};               ///< what arrived() said last
   std::array<std::unique_ptr<LaneWindow>, kMaxLanes> windows_{};  ///< made when first needed
 
   std::uint64_t messages_sent_ = 0;
@@ -107,6 +107,7 @@ class TcpEndpoint final : public Endpoint, private FrameHandler {
   int end_reason_ = 0;
   bool restless_ = false;
   bool closed_ = false;
+  bool dropped_ = false;                  ///< something that was posted will never leave
   std::optional<Error> send_error_ = {};  ///< nothing can be sent any more
   std::optional<Error> error_ = {};       ///< nor will anything come
 };
