@@ -1,0 +1,156 @@
+#include "bootstrap/control.h"
+
+#include <algorithm>
+#include <iomanip>
+#include <sstream>
+#include <utility>
+
+namespace paceline::bootstrap {
+
+namespace {
+
+/// Four chances within the time-out, so that one late packet is no death; but at least one beat
+/// in a second, which costs nothing.
+Nanoseconds beat(Nanoseconds timeout) {
+  return std::clamp<Nanoseconds>(timeout / 4, kMillisecond, kSecond);
+}
+
+std::string seconds(Nanoseconds time) {
+  std::ostringstream out;
+  out << std::setprecision(3) << static_cast<double>(time) / static_cast<double>(kSecond) << " s";
+  return out.str();
+}
+
+}  // namespace
+
+Control::Control(ServiceClient& service, int rank, std::chrono::milliseconds heartbeat_timeout,
+                 Events events)
+    : service_(service),
+      rank_(rank),
+      timeout_(std::chrono::nanoseconds(heartbeat_timeout).count()),
+      interval_(beat(timeout_)),
+      events_(std::move(events)) {}
+
+void Control::add(int peer, UniqueFd fd) {
+  if (leaving_) return;
+  const auto entry = std::make_shared<Peer>();
+  entry->rank = peer;
+  entry->heard = steady_now();
+  const std::weak_ptr<Peer> weak = entry;
+  Channel::Events events;
+  events.frame = [this, weak](FrameType type, ConstBytes payload) {
+    if (const auto p = weak.lock()) on_frame(p, type, payload);
+  };
+  events.closed = [this, weak](const std::string& why) {
+    if (const auto p = weak.lock()) on_closed(p, why);
+  };
+  entry->channel = Channel::open(service_, std::move(fd), kMaxPayload, std::move(events));
+  peers_.push_back(entry);
+  if (ticker_ == ServiceClient::kNoTimer) {
+    last_tick_ = entry->heard;
+    ticker_ = service_.every(std::chrono::nanoseconds(interval_), [this] { tick(); });
+  }
+  // Who links up late has missed the news.
+  if (failure_) entry->channel->send(FrameType::notice, encode_notice(*failure_));
+  events_.linked(peer);
+}
+
+bool Control::linked(int peer) const {
+  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& p) { return p->rank == peer; });
+}
+
+void Control::send_block(int peer, ConstBytes payload) {
+  const auto found =
+      std::find_if(peers_.begin(), peers_.end(), [&](const auto& p) { return p->rank == peer; });
+  // A peer that has gone does not miss it: its death or its goodbye decides what happens.
+  if (found != peers_.end()) (*found)->channel->send(FrameType::block, payload);
+}
+
+void Control::fail_except(FailureNotice notice, const Peer* source) {
+  if (failure_) return;
+  notice.text = shortened(std::move(notice.text), kMaxNoticeText);
+  failure_ = std::move(notice);
+  const Bytes payload = encode_notice(*failure_);
+  for (const auto& peer : peers_) {
+    if (peer.get() != source) peer->channel->send(FrameType::notice, payload);
+  }
+  events_.failed(*failure_);
+}
+
+void Control::on_frame(const std::shared_ptr<Peer>& peer, FrameType type, ConstBytes payload) {
+  peer->heard = steady_now();
+  if (type == FrameType::heartbeat) return;
+  if (type == FrameType::block) return events_.block(peer->rank, payload);
+  if (type == FrameType::notice) return on_notice(*peer, payload);
+  if (type == FrameType::goodbye) return on_goodbye(peer, payload);
+  const std::string what = "message type " + std::to_string(static_cast<int>(type));
+  forget(peer);
+  died(peer->rank, "sent " + what + " over its control link, which has no meaning there");
+}
+
+void Control::on_notice(const Peer& peer, ConstBytes payload) {
+  std::optional<FailureNotice> notice = decode_notice(payload);
+  if (!notice) return died(peer.rank, "sent a malformed notice of failure");
+  fail_except(*std::move(notice), &peer);
+}
+
+void Control::on_goodbye(const std::shared_ptr<Peer>& peer, ConstBytes payload) {
+  WireReader in(payload);
+  const int next = static_cast<int>(in.u32());
+  forget(peer);
+  left_.insert(peer->rank);
+  if (in.finished() && !leaving_) events_.left(peer->rank, next);
+}
+
+void Control::on_closed(const std::shared_ptr<Peer>& peer, const std::string& why) {
+  forget(peer);
+  if (!leaving_ && !left_.contains(peer->rank)) {
+    died(peer->rank, "died: its control link closed (" + why + ")");
+  }
+}
+
+void Control::died(int peer, const std::string& how) {
+  FailureNotice notice;
+  notice.code = ErrorCode::peer_failed;
+  notice.origin = rank_;
+  notice.culprit = peer;
+  notice.text = events_.who(peer) + " " + how;
+  fail(std::move(notice));
+}
+
+void Control::tick() {
+  const Nanoseconds now = steady_now();
+  // If this process was stopped itself, it has not listened: nobody else is to blame for that.
+  const bool deaf = now - last_tick_ > interval_ + timeout_ / 2;
+  last_tick_ = now;
+  std::shared_ptr<Peer> silent;
+  for (const auto& peer : peers_) {
+    peer->channel->send(FrameType::heartbeat);
+    if (deaf) peer->heard = now;
+    if (now - peer->heard > timeout_ && !leaving_) silent = peer;
+  }
+  if (!silent) return;
+  forget(silent);
+  died(silent->rank, "has been silent for " + seconds(now - silent->heard) +
+                         " (stopped, overloaded or cut off; PACELINE_HEARTBEAT_TIMEOUT is " +
+                         seconds(timeout_) + ")");
+}
+
+void Control::forget(const std::shared_ptr<Peer>& peer) {
+  peer->channel->close();
+  std::erase(peers_, peer);
+  if (leaving_ && peers_.empty()) leaving_();
+}
+
+void Control::leave(int next, std::function<void()> done) {
+  if (leaving_) return;
+  leaving_ = std::move(done);
+  const Bytes payload = WireWriter().u32(static_cast<std::uint32_t>(next)).take();
+  for (const auto& peer : peers_) {
+    peer->channel->send(FrameType::goodbye, payload);
+    peer->channel->finish();
+  }
+  if (peers_.empty()) leaving_();
+}
+
+}  // namespace paceline::bootstrap

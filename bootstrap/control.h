@@ -1,0 +1,82 @@
+// The control links: heartbeats, deaths, the one piece of bad news, and orderly goodbyes.
+//
+// News is flooded: who hears of a failure for the first time tells all its neighbours but the one
+// it came from. A link that ends without a goodbye is a death; a link that is silent for too long
+// is one as well. Only the first failure of a communicator counts, on each rank.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/service_thread.h"
+#include "base/unique_fd.h"
+#include "bootstrap/bootstrap.h"
+#include "bootstrap/channel.h"
+
+namespace paceline::bootstrap {
+
+/// Used on the service thread only, except for the constructor.
+class Control {
+ public:
+  struct Events {
+    std::function<std::string(int peer)> who = {};  ///< "rank 3 (host node7, pid 4711)"
+    std::function<void(const FailureNotice&)> failed = {};
+    std::function<void(int peer, ConstBytes payload)> block = {};
+    std::function<void(int peer)> linked = {};
+    /// `peer` has left in an orderly way; the next rank after it that it knew of.
+    std::function<void(int peer, int next)> left = {};
+  };
+
+  Control(ServiceClient& service, int rank, std::chrono::milliseconds heartbeat_timeout,
+          Events events);
+
+  /// A control link has come up. There may be several with one peer.
+  void add(int peer, UniqueFd fd);
+  [[nodiscard]] bool linked(int peer) const;
+  [[nodiscard]] bool has_left(int peer) const { return left_.contains(peer); }
+  void send_block(int peer, ConstBytes payload);
+
+  /// The first call makes the communicator failed and tells everybody.
+  void fail(FailureNotice notice) { fail_except(std::move(notice), nullptr); }
+  [[nodiscard]] const std::optional<FailureNotice>& failure() const { return failure_; }
+
+  /// Says goodbye on all links; calls `done` when all peers have closed theirs. `next` is the rank
+  /// that takes our place on the ring.
+  void leave(int next, std::function<void()> done);
+
+ private:
+  struct Peer {
+    int rank = 0;
+    std::shared_ptr<Channel> channel;
+    Nanoseconds heard = 0;
+  };
+
+  void fail_except(FailureNotice notice, const Peer* source);
+  void on_frame(const std::shared_ptr<Peer>& peer, FrameType type, ConstBytes payload);
+  void on_notice(const Peer& peer, ConstBytes payload);
+  void on_goodbye(const std::shared_ptr<Peer>& peer, ConstBytes payload);
+  void on_closed(const std::shared_ptr<Peer>& peer, const std::string& why);
+  void died(int peer, const std::string& how);
+  void tick();
+  void forget(const std::shared_ptr<Peer>& peer);
+
+  ServiceClient& service_;
+  const int rank_;
+  const Nanoseconds timeout_;
+  const Nanoseconds interval_;
+  Events events_;
+  Nanoseconds last_tick_ = 0;
+  ServiceClient::Timer ticker_ = ServiceClient::kNoTimer;
+  std::vector<std::shared_ptr<Peer>> peers_;
+  std::set<int> left_;
+  std::optional<FailureNotice> failure_;
+  std::function<void()> leaving_;  // set once we are
+};
+
+}  // namespace paceline::bootstrap
