@@ -1,0 +1,46 @@
+// The conformance suite over real libibverbs and a real device. Runs where there is one, which is
+// in the virtual machine of tests/rdma/run; anywhere else it fails and says what is missing.
+#include "transport/conformance.h"
+#include "transport_verbs/verbs_transport.h"
+
+namespace paceline::transport::conformance {
+namespace {
+
+VerbsOptions plain_options() {
+  VerbsOptions options;
+  options.rnr_retry = 0;  // a notification that finds no receive breaks the link
+  return options;
+}
+
+class DeviceWorld final : public World {
+ public:
+  explicit DeviceWorld(const VerbsOptions& options) : options_(options) {
+    const Reachable available = verbs_available(options_);
+    if (!available.yes) throw std::runtime_error(available.why_not);
+  }
+  [[nodiscard]] std::unique_ptr<Transport> make_transport(int /*rank*/) override {
+    return make_verbs_transport(options_);
+  }
+  [[nodiscard]] bool wakes_by_descriptor() const override { return true; }
+
+ private:
+  VerbsOptions options_;
+};
+
+VerbsOptions tight_options() {
+  VerbsOptions options = plain_options();
+  options.send_depth = 16;
+  options.receive_depth = 16;
+  options.message_slots = 16;
+  options.inline_bytes = 0;
+  return options;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Verbs, Conformance,
+    ::testing::Values(Wire{"device", [] { return std::make_unique<DeviceWorld>(plain_options()); }},
+                      Wire{"tight", [] { return std::make_unique<DeviceWorld>(tight_options()); }}),
+    wire_name);
+
+}  // namespace
+}  // namespace paceline::transport::conformance
