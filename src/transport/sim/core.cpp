@@ -101,10 +101,10 @@ void Core::post_put(const std::shared_ptr<Link>& link, int side, Lane lane, Cons
   if (source.empty()) {
     from.in_flight_until = std::max(from.in_flight_until, arrival);
   } else {
-    const std::size_t cut = options_.reorder ? source.size() / 2 : 0;
-    for (const auto& [offset, length] :
-         {std::pair{std::size_t{0}, cut}, std::pair{cut, source.size() - cut}}) {
-      if (length == 0) continue;
+    const std::size_t parts = parts_of_a_put();
+    for (std::size_t part = 0; part < parts; ++part) {
+      const std::size_t offset = source.size() * part / parts;
+      const std::size_t length = source.size() * (part + 1) / parts - offset;
       ++from.unplaced;
       const Nanoseconds when =
           options_.reorder ? random_between(now_, arrival) : std::min(times.departure, arrival);

@@ -32,7 +32,7 @@ struct Side {
   // Sending.
   Nanoseconds busy_until = 0;       ///< the wire is taken that long by what was posted
   Nanoseconds in_flight_until = 0;  ///< arrival of the last thing that no longer needs this rank
-  std::size_t unplaced = 0;         ///< payloads that still need their source
+  std::size_t unplaced = 0;         ///< parts of payloads that still need their source
   std::size_t uncredited = 0;       ///< messages in the peer's mailbox or on the way
   std::array<Nanoseconds, kMaxLanes> lane_until = {};  ///< arrival of each lane's last put
   Nanoseconds messages_until = 0;
@@ -94,6 +94,8 @@ class Core {
 
   void post_put(const std::shared_ptr<Link>& link, int side, Lane lane, ConstBytes source,
                 RemoteAddress target);
+  /// A payload is placed in so many parts, each at a moment of its own.
+  [[nodiscard]] std::size_t parts_of_a_put() const { return options_.reorder ? 2 : 1; }
   void post_message(const std::shared_ptr<Link>& link, int side, Bytes message);
   void post_credit(const std::shared_ptr<Link>& link, int side);
   void post(Event event, Nanoseconds when);

@@ -75,7 +75,7 @@ class SimEndpoint final : public Endpoint {
            RemoteAddress target) override {
     check();
     check_lane(lane);
-    if (ours().unplaced >= core_->options().queue_depth) return false;
+    if (ours().unplaced >= core_->options().queue_depth * core_->parts_of_a_put()) return false;
     core_->post_put(link_, side_, lane, source, target);
     return true;
   }

@@ -74,12 +74,7 @@ class TcpConnector final : public Connector {
   /// True if both directions are done.
   bool greet(std::size_t index) {
     Greeting& g = greetings_[index];
-    if (g.sent < kHelloBytes) {
-      const ssize_t n = ::send(g.socket.get(), g.ours.data() + g.sent, kHelloBytes - g.sent,
-                               MSG_NOSIGNAL | MSG_DONTWAIT);
-      if (n < 0 && !again(errno)) throw broken(std::strerror(errno));
-      if (n > 0) g.sent += static_cast<std::size_t>(n);
-    }
+    // Reading first: a peer that hangs up has often said why.
     if (g.received < kHelloBytes) {
       const ssize_t n = ::recv(g.socket.get(), g.theirs.data() + g.received,
                                kHelloBytes - g.received, MSG_DONTWAIT);
@@ -87,6 +82,13 @@ class TcpConnector final : public Connector {
       if (n == 0) throw broken("the peer closed it");
       if (n > 0) g.received += static_cast<std::size_t>(n);
       if (g.received == kHelloBytes) check(g, index);
+    }
+    if (g.sent < kHelloBytes) {
+      const ssize_t n = ::send(g.socket.get(), g.ours.data() + g.sent, kHelloBytes - g.sent,
+                               MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (n < 0 && errno == EPIPE) throw broken("the peer closed it");
+      if (n < 0 && !again(errno)) throw broken(std::strerror(errno));
+      if (n > 0) g.sent += static_cast<std::size_t>(n);
     }
     return g.sent == kHelloBytes && g.received == kHelloBytes;
   }
