@@ -14,7 +14,8 @@
 //        24  u64  Call::count
 //        32       payload: eager: the data of one put. announcement: eight u64,
 //                 {address, key} of input, output, scratch, then the distance of two lanes'
-//                 scratch and the offset of the shadow in it
+//                 scratch and the offset of the shadow in it; before the shadow lie the lane's two
+//                 scratches, half of that offset each
 //
 // Integers are in network order.
 #pragma once

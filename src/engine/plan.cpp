@@ -64,7 +64,7 @@ void Plan::cut(const PlanOptions& options) {
     shape.count = rest;
     last_ = collectives::make_schedule(call_.collective, call_.algorithm, shape, options.rank);
   }
-  shadow_offset_ = round_up(std::max(full_->scratch(), last_->scratch()) * element, kLinePair);
+  shadow_offset_ = 2 * round_up(std::max(full_->scratch(), last_->scratch()) * element, kLinePair);
   lane_stride_ = shadow_offset_ + round_up(instance_count_ * element, kLinePair);
 }
 

@@ -45,9 +45,14 @@ class Plan {
   [[nodiscard]] const collectives::Schedule& schedule(std::uint64_t instance) const {
     return instance + 1 == instances_ ? *last_ : *full_;
   }
-  /// Bytes of one lane's scratch: the schedule's own, then the shadow of the output.
+  /// Bytes of one lane's scratch: two of the schedule's, which the lane's instances use in turn,
+  /// then the shadow of the output.
   [[nodiscard]] std::size_t lane_stride() const { return lane_stride_; }
   [[nodiscard]] std::size_t shadow_offset() const { return shadow_offset_; }
+  /// Which of the two scratches an instance uses: 0 or 1.
+  [[nodiscard]] std::size_t turn(std::uint64_t instance) const {
+    return instance / static_cast<std::uint64_t>(lanes_) % 2;
+  }
 
  private:
   void cut(const PlanOptions& options);

@@ -76,14 +76,14 @@ bool PutRun::bound(Edge& edge) {
       std::memcmp(message.data(), expected.words, kHeaderBytes) != 0) {
     engine_.refuse(operation_, edge, message);
   }
-  bind(edge, Announcement::read(message.data() + kHeaderBytes));
+  if (!bind(edge, Announcement::read(message.data() + kHeaderBytes))) return false;
   edge.endpoint->pop();
   return true;
 }
 
 // Works out what each end can do with the other's buffers: both ends from the same two
-// announcements.
-void PutRun::bind(Edge& edge, const Announcement& announcement) {
+// announcements. False if a mapping is not there yet; the announcement is then read again.
+bool PutRun::bind(Edge& edge, const Announcement& announcement) {
   const bool maps = edge.endpoint->maps();
   const Plan& plan = *operation_.plan_;
   edge.theirs = announcement;
@@ -95,14 +95,21 @@ void PutRun::bind(Edge& edge, const Announcement& announcement) {
   edge.reach.peer_scratch = reach_of(announcement.scratch, maps);
 
   const std::size_t length = bytes(operation_.call().count);
-  const auto map = [&](const RemoteAddress& address, Reach reach, std::size_t size) {
-    return reach == Reach::mapped && size != 0 ? edge.endpoint->map(address, size) : nullptr;
+  const auto map = [&](const RemoteAddress& address, Reach reach, std::size_t size,
+                       std::byte*& mapped) {
+    mapped = nullptr;
+    if (reach != Reach::mapped || size == 0) return true;
+    mapped = edge.endpoint->map(address, size);
+    return mapped != nullptr;
   };
-  edge.input = map(announcement.input, edge.reach.peer_input, length);
-  edge.output = map(announcement.output, edge.reach.peer_output, length);
-  edge.scratch = map(announcement.scratch, edge.reach.peer_scratch,
-                     announcement.lane_stride * static_cast<std::size_t>(plan.lanes()));
+  const std::size_t scratch = announcement.lane_stride * static_cast<std::size_t>(plan.lanes());
+  if (!map(announcement.input, edge.reach.peer_input, length, edge.input) ||
+      !map(announcement.output, edge.reach.peer_output, length, edge.output) ||
+      !map(announcement.scratch, edge.reach.peer_scratch, scratch, edge.scratch)) {
+    return false;
+  }
   edge.bound_for = operation_.sequence_ + 1;
+  return true;
 }
 
 // --- addresses -----------------------------------------------------------------------------------
@@ -110,10 +117,11 @@ void PutRun::bind(Edge& edge, const Announcement& announcement) {
 PutRun::Bases PutRun::mine(Lane lane, std::uint64_t instance) const {
   const Plan& plan = *operation_.plan_;
   const std::size_t offset = bytes(instance * plan.instance_count());
-  std::byte* scratch = engine_.scratch_->data() + lane * plan.lane_stride();
+  std::byte* start = engine_.scratch_->data() + lane * plan.lane_stride();
+  std::byte* scratch = start + plan.turn(instance) * (plan.shadow_offset() / 2);
   // Steps never write to the input; the cast only lets one table serve sources and targets.
   return {const_cast<std::byte*>(operation_.buffers_.input) + offset,
-          operation_.buffers_.output + offset, scratch, scratch + plan.shadow_offset()};
+          operation_.buffers_.output + offset, scratch, start + plan.shadow_offset()};
 }
 
 PutRun::Bases PutRun::theirs(const Edge& edge, Lane lane, std::uint64_t instance) const {
@@ -121,9 +129,11 @@ PutRun::Bases PutRun::theirs(const Edge& edge, Lane lane, std::uint64_t instance
   const auto shifted = [](std::byte* base, std::size_t by) {
     return base == nullptr ? nullptr : base + by;
   };
-  std::byte* scratch = shifted(edge.scratch, lane * edge.theirs.lane_stride);
-  return {shifted(edge.input, offset), shifted(edge.output, offset), scratch,
-          shifted(scratch, edge.theirs.shadow_offset)};
+  const std::size_t start = lane * edge.theirs.lane_stride;
+  const std::size_t turn = operation_.plan_->turn(instance) * (edge.theirs.shadow_offset / 2);
+  return {shifted(edge.input, offset), shifted(edge.output, offset),
+          shifted(edge.scratch, start + turn),
+          shifted(edge.scratch, start + edge.theirs.shadow_offset)};
 }
 
 std::byte* PutRun::at(const Bases& bases, const Slice& slice, std::size_t element) {
@@ -144,8 +154,9 @@ RemoteAddress PutRun::remote(const Edge& edge, const Slice& slice, bool shadow, 
   RemoteAddress a;
   if (slice.buffer == Buffer::scratch || shadow) {
     a = edge.theirs.scratch;
-    a.address += lane * edge.theirs.lane_stride + bytes(slice.offset);
-    if (shadow) a.address += edge.theirs.shadow_offset;
+    const std::uint64_t shadow_offset = edge.theirs.shadow_offset;
+    a.address += lane * edge.theirs.lane_stride + bytes(slice.offset) +
+                 (shadow ? shadow_offset : operation_.plan_->turn(instance) * (shadow_offset / 2));
     return a;
   }
   a = slice.buffer == Buffer::input ? edge.theirs.input : edge.theirs.output;
@@ -207,6 +218,7 @@ bool PutRun::take(const Schedule& schedule, const Step& step, std::uint64_t i, L
       return put(step, lane, instance);
     case StepKind::signal: {
       Edge& edge = engine_.edge(step.peer);
+      operation_.waiting_for_ = step.peer;
       return bound(edge) && edge.endpoint->signal(lane);
     }
     case StepKind::wait:
@@ -221,6 +233,7 @@ bool PutRun::take(const Schedule& schedule, const Step& step, std::uint64_t i, L
 
 bool PutRun::put(const Step& step, Lane lane, std::uint64_t instance) {
   Edge& edge = engine_.edge(step.peer);
+  operation_.waiting_for_ = step.peer;
   if (!bound(edge)) return false;
   const collectives::LoweredPut lowered = collectives::lower_put(step, edge.reach);
   if (!lowered.carries_data || step.source.length == 0) return edge.endpoint->signal(lane);

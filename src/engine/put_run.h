@@ -30,7 +30,7 @@ class PutRun {
   Announcement describe(const Edge& edge) const;
   /// True once the peer has announced this operation.
   bool bound(Edge& edge);
-  void bind(Edge& edge, const Announcement& announcement);
+  bool bind(Edge& edge, const Announcement& announcement);
 
   bool advance_lane(transport::Lane lane, LaneState& state);
   bool take(const collectives::Schedule& schedule, const collectives::Step& step, std::uint64_t i,

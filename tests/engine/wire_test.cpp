@@ -1,0 +1,92 @@
+// The bytes of an operation's messages, the waiter and the plan's cuts.
+#include <gtest/gtest.h>
+
+#include "engine/announcement.h"
+#include "engine/call.h"
+#include "engine/plan.h"
+#include "engine/waiter.h"
+
+namespace paceline::engine {
+namespace {
+
+TEST(Call, SurvivesItsWords) {
+  const Call call{Collective::broadcast, DataType::int64, ReduceOp::max,
+                  Algorithm::binomial,   0x7ffffffe,      0x123456789abcdefu};
+  EXPECT_EQ(Call::from_words(call.word(), call.count), call);
+  EXPECT_EQ((Call{Collective::all_reduce, DataType::float32, ReduceOp::sum, Algorithm::ring, 0, 12})
+                .text(),
+            "all_reduce(12 x float32, sum)");
+  EXPECT_EQ((Call{}).text(), "barrier()");
+}
+
+TEST(Header, HasTheseBytes) {
+  const Call call{
+      Collective::all_reduce, DataType::float32, ReduceOp::sum, Algorithm::direct, 5, 258};
+  const Header header = Header::make(MessageKind::announcement, 64, 7, 0x0102030405060708u, call);
+  const unsigned char expected[kHeaderBytes] = {1, 2, 0, 64, 0, 0, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8,
+                                                1, 1, 1, 3,  0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 1, 2};
+  EXPECT_EQ(std::memcmp(header.words, expected, kHeaderBytes), 0);
+  EXPECT_EQ(header.version(), kMessageVersion);
+  EXPECT_EQ(header.kind(), MessageKind::announcement);
+  EXPECT_EQ(header.payload(), 64u);
+  EXPECT_EQ(header.sequence(), 0x0102030405060708u);
+  EXPECT_EQ(header.call(), call);
+}
+
+TEST(Announcement, SurvivesTheWire) {
+  const Announcement a{{1, 2}, {3, 4}, {5, 6}, 7, 8};
+  std::byte bytes[kAnnouncementBytes];
+  a.write(bytes);
+  const Announcement b = Announcement::read(bytes);
+  EXPECT_EQ(b.input, a.input);
+  EXPECT_EQ(b.output, a.output);
+  EXPECT_EQ(b.scratch, a.scratch);
+  EXPECT_EQ(b.lane_stride, 7u);
+  EXPECT_EQ(b.shadow_offset, 8u);
+  EXPECT_EQ(bytes[7], std::byte{1});
+}
+
+TEST(Waiter, SpinsThenYieldsThenSleeps) {
+  Waiter waiter(false);
+  EXPECT_EQ(waiter.next(), Pause::spin);
+  bool yielded = false;
+  Pause pause = Pause::spin;
+  while (pause != Pause::sleep) {
+    pause = waiter.next();
+    yielded |= pause == Pause::yield;
+  }
+  EXPECT_TRUE(yielded);
+  EXPECT_EQ(waiter.sleep_length(), Waiter::kShortestSleep);
+  for (int i = 0; i < 20; ++i) EXPECT_LE(waiter.sleep_length(), Waiter::kLongestSleep);
+  waiter.reset();
+  EXPECT_EQ(waiter.next(), Pause::spin);
+}
+
+TEST(Waiter, NeverSpinsWhereRanksOutnumberCores) {
+  Waiter waiter(true);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(waiter.next(), Pause::yield);
+}
+
+TEST(Plan, InstancesTileTheOperation) {
+  for (const Algorithm algorithm :
+       {Algorithm::ring, Algorithm::recursive_doubling, Algorithm::direct}) {
+    for (const std::uint64_t count : {1u, 1000u, 4097u, 100'000u, 1'000'003u}) {
+      for (const int size : {2, 3, 8, 100}) {
+        PlanOptions options;
+        options.size = size;
+        options.rank = size - 1;
+        const Plan plan(
+            {Collective::all_reduce, DataType::int32, ReduceOp::sum, algorithm, 0, count}, options);
+        ASSERT_GE(plan.instances(), 1u);
+        ASSERT_LT((plan.instances() - 1) * plan.instance_count(), count);
+        ASSERT_GE(plan.instances() * plan.instance_count(), count);
+        ASSERT_LE(plan.instance_count() * 4, kMaxInstanceBytes + 64 * static_cast<unsigned>(size));
+        ASSERT_LE(static_cast<std::uint64_t>(plan.lanes()), plan.instances());
+        ASSERT_TRUE(!plan.eager() || plan.instances() == 1);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace paceline::engine
