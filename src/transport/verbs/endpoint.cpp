@@ -55,6 +55,11 @@ QueuePairShape choose_shape(const Device& device, const VerbsOptions& options) {
                                   entries - std::min(entries, shape.send_depth)});
   shape.inline_bytes = options.inline_bytes;
   // Below 16 receives a quarter of them would not be worth a credit.
+  if (device.port().max_message < kSlotStride) {
+    throw Error(ErrorCode::unsupported,
+                "RDMA device " + device.label() + " takes requests of at most " +
+                    std::to_string(device.port().max_message) + " bytes, less than a message");
+  }
   if (shape.send_depth < 4 || shape.receive_depth < ReceiveQueue::kReserve + 16) {
     throw Error(ErrorCode::unsupported, "RDMA device " + device.label() + " has queues of " +
                                             std::to_string(requests) + " requests and " +
@@ -66,7 +71,9 @@ QueuePairShape choose_shape(const Device& device, const VerbsOptions& options) {
 
 }  // namespace
 
-void Unmapper::operator()(std::byte* memory) const noexcept { ::munmap(memory, length); }
+void Unmapper::operator()(std::byte* memory) const noexcept {
+  ::munmap(memory, length);
+}
 
 VerbsEndpoint::VerbsEndpoint(std::shared_ptr<Device> device, const VerbsOptions& options, int peer,
                              std::optional<Ipv4Network> network)
@@ -92,7 +99,7 @@ VerbsEndpoint::VerbsEndpoint(std::shared_ptr<Device> device, const VerbsOptions&
   to_init(*device_, pair_.get());
   sends_ = SendQueue(shape_.send_depth);
   bounce_ring_ = BounceRing(kBounceBytes);
-  max_piece_ = std::clamp<std::uint32_t>(device_->port().max_message, 1, kMostPerRequest);
+  max_piece_ = std::min(device_->port().max_message, kMostPerRequest);
   // Where the numbering of packets starts should not be guessed right by an older connection.
   packet_number_ = std::random_device{}() & 0xffffff;
   post_receives(shape_.receive_depth);

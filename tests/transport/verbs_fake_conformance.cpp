@@ -1,0 +1,71 @@
+// The conformance suite over fake devices: prompt ones, reluctant ones, and ones with hardly any
+// resources. On real devices it is run by tests/rdma.
+#include "transport/conformance.h"
+#include "transport/fake_verbs.h"
+#include "transport_verbs/verbs_transport.h"
+
+namespace paceline::transport::conformance {
+namespace {
+
+using verbs::FakeDevice;
+using verbs::FakeNetwork;
+using verbs::FakeVerbs;
+
+struct Setup {
+  unsigned reluctance = 0;
+  VerbsOptions options = {};
+  std::uint32_t max_message = 1u << 30;
+  std::uint32_t max_inline = 512;
+};
+
+class FakeWorld final : public World {
+ public:
+  explicit FakeWorld(const Setup& setup)
+      : setup_(setup), network_(std::make_shared<FakeNetwork>(setup.reluctance)) {
+    setup_.options.rnr_retry = 0;
+  }
+  ~FakeWorld() override {
+    const FakeNetwork::Book book = network_->book();
+    EXPECT_EQ(book.live_objects, 0);
+    EXPECT_EQ(book.teardown_errors, 0u);
+    EXPECT_EQ(book.missing_receives, 0u);
+    EXPECT_EQ(book.send_overflows, 0u);
+    EXPECT_EQ(book.completion_overflows, 0u);
+  }
+  [[nodiscard]] std::unique_ptr<Transport> make_transport(int rank) override {
+    FakeDevice device = verbs::roce_device(rank);
+    device.ports[0].max_message = setup_.max_message;
+    device.max_inline = setup_.max_inline;
+    return make_verbs_transport(
+        setup_.options, std::make_shared<FakeVerbs>(network_, std::vector<FakeDevice>{device}));
+  }
+  // A reluctant network moves only when somebody polls.
+  [[nodiscard]] bool wakes_by_descriptor() const override { return setup_.reluctance == 0; }
+
+ private:
+  Setup setup_;
+  std::shared_ptr<FakeNetwork> network_;
+};
+
+Wire wire(const char* name, const Setup& setup) {
+  return {name, [setup] { return std::make_unique<FakeWorld>(setup); }};
+}
+
+VerbsOptions tight() {
+  VerbsOptions options;
+  options.send_depth = 16;
+  options.receive_depth = 16;
+  options.message_slots = 16;
+  return options;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    FakeVerbs, Conformance,
+    ::testing::Values(wire("prompt", {}), wire("reluctant", {.reluctance = 3}),
+                      wire("tight", {.reluctance = 2, .options = tight(), .max_inline = 0}),
+                      // Every put of more than 8 KiB is several requests.
+                      wire("short_requests", {.options = tight(), .max_message = 8'192})),
+    wire_name);
+
+}  // namespace
+}  // namespace paceline::transport::conformance
