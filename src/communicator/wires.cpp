@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "paceline/error.h"
 #include "transport_shm/shm_transport.h"
 #include "transport_tcp/tcp_transport.h"
 #include "transport_verbs/verbs_transport.h"
@@ -18,8 +19,15 @@ MadeTransport make_transport(WireNumber number, const Config& config, const std:
     switch (number) {
       case WireNumber::shm:
         return {transport::make_shm_transport({host_id}), ""};
-      case WireNumber::verbs:
-        return {transport::make_verbs_transport({config.ib_device, config.ib_gid_index}), ""};
+      case WireNumber::verbs: {
+        transport::VerbsOptions options;
+        options.device = config.ib_device;
+        options.gid_index = config.ib_gid_index;
+        // Where there is no device, peers hear the reason from our card, and nothing is kept going.
+        const transport::Reachable available = transport::verbs_available(options);
+        if (!available.yes) return {nullptr, available.why_not};
+        return {transport::make_verbs_transport(options), ""};
+      }
       case WireNumber::tcp:
         return {transport::make_tcp_transport({config.tcp_links}), ""};
     }
