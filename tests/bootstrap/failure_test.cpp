@@ -1,0 +1,253 @@
+// Real processes that are killed, stopped, or leave, and what the others hear of it.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <deque>
+#include <set>
+
+#include "support.h"
+
+extern char** environ;
+
+namespace paceline::bootstrap {
+namespace {
+
+/// A rank in a process of its own.
+class Process {
+ public:
+  Process(int rank, int size, const std::string& root, int heartbeat) {
+    std::array<int, 2> in{};
+    std::array<int, 2> out{};
+    if (::pipe2(in.data(), O_CLOEXEC) != 0 || ::pipe2(out.data(), O_CLOEXEC) != 0) std::abort();
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, in[0], 0);
+    posix_spawn_file_actions_adddup2(&actions, out[1], 1);
+    std::array<std::string, 5> words = {RANK_PROGRAM, std::to_string(rank), std::to_string(size),
+                                        root, std::to_string(heartbeat)};
+    std::array<char*, 6> arguments{};
+    for (std::size_t i = 0; i < words.size(); ++i) arguments[i] = words[i].data();
+    if (::posix_spawn(&pid_, RANK_PROGRAM, &actions, nullptr, arguments.data(), environ) != 0) {
+      std::abort();
+    }
+    posix_spawn_file_actions_destroy(&actions);
+    ::close(in[0]);
+    ::close(out[1]);
+    input_ = UniqueFd(in[1]);
+    output_ = UniqueFd(out[0]);
+  }
+  ~Process() {
+    kill(SIGKILL);
+    wait();
+  }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  void tell(const std::string& line) {
+    (void)!::write(input_.get(), (line + "\n").data(), line.size() + 1);
+  }
+  void end_input() { input_.reset(); }
+  void kill(int signal) const {
+    if (pid_ > 0) ::kill(pid_, signal);
+  }
+  int wait() {
+    int status = 0;
+    if (pid_ > 0) ::waitpid(pid_, &status, 0);
+    pid_ = -1;
+    return status;
+  }
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+  /// The next line, or nothing within `time`.
+  std::optional<std::string> line(milliseconds time) {
+    const auto until = std::chrono::steady_clock::now() + time;
+    for (;;) {
+      if (const std::size_t end = text_.find('\n'); end != std::string::npos) {
+        std::string result = text_.substr(0, end);
+        text_.erase(0, end + 1);
+        return result;
+      }
+      const auto left =
+          std::chrono::duration_cast<milliseconds>(until - std::chrono::steady_clock::now());
+      pollfd ready{output_.get(), POLLIN, 0};
+      if (left.count() < 0 || ::poll(&ready, 1, static_cast<int>(left.count())) <= 0) return {};
+      std::array<char, 1024> part;
+      const ssize_t n = ::read(output_.get(), part.data(), part.size());
+      if (n <= 0) return {};
+      text_.append(part.data(), static_cast<std::size_t>(n));
+    }
+  }
+
+ private:
+  pid_t pid_ = -1;
+  UniqueFd input_;
+  UniqueFd output_;
+  std::string text_;
+};
+
+/// A job of such processes.
+class Failure : public Timed {
+ protected:
+  void start(int size, int heartbeat = 10'000) {
+    const std::string root = free_root();
+    for (int rank = 0; rank < size; ++rank) job_.emplace_back(rank, size, root, heartbeat);
+    for (Process& process : job_) ASSERT_EQ(process.line(milliseconds(20'000)), "ready");
+  }
+
+  // All but `silent` say "failed" once, and the text has all `parts`.
+  void expect_news(const std::set<int>& silent, milliseconds time,
+                   const std::vector<std::string>& parts) {
+    const auto until = std::chrono::steady_clock::now() + time;
+    for (int rank = 0; rank < static_cast<int>(job_.size()); ++rank) {
+      if (silent.contains(rank)) continue;
+      const auto left =
+          std::chrono::duration_cast<milliseconds>(until - std::chrono::steady_clock::now());
+      const auto line = job_[static_cast<std::size_t>(rank)].line(std::max(left, milliseconds(0)));
+      ASSERT_TRUE(line) << "rank " << rank << " heard nothing in time";
+      EXPECT_TRUE(line->starts_with("failed ")) << *line;
+      for (const std::string& part : parts) EXPECT_TRUE(contains(*line, part)) << *line;
+    }
+    for (int rank = 0; rank < static_cast<int>(job_.size()); ++rank) {
+      if (silent.contains(rank)) continue;
+      const auto more = job_[static_cast<std::size_t>(rank)].line(milliseconds(50));
+      EXPECT_FALSE(more) << "rank " << rank << " heard twice: " << *more;
+    }
+  }
+
+  void leave(int rank) {
+    Process& process = job_[static_cast<std::size_t>(rank)];
+    process.tell("leave");
+    ASSERT_EQ(process.line(milliseconds(5000)), "left");
+    process.end_input();
+    EXPECT_EQ(process.wait(), 0);
+  }
+
+  std::deque<Process> job_;
+};
+
+/// Sanitized ranks of a loaded machine need longer for everything but the news itself.
+constexpr milliseconds kSoon(2000);
+
+TEST_F(Failure, AKilledRankIsNamedByEverybodyAtOnce) {
+  for (const int victim : {0, 3, 6}) {
+    start(7);
+    const std::string pid = std::to_string(job_[static_cast<std::size_t>(victim)].pid());
+    job_[static_cast<std::size_t>(victim)].kill(SIGKILL);
+    const std::string number = std::to_string(victim);
+    expect_news({victim}, kSoon,
+                {"failed 7 " + number + " rank " + number + " (host ", "pid " + pid + ") died"});
+    job_.clear();
+  }
+}
+
+TEST_F(Failure, TwoKilledAtOnceLeaveNobodyWithoutNews) {
+  start(8);
+  job_[0].kill(SIGKILL);
+  job_[4].kill(SIGKILL);
+  expect_news({0, 4}, kSoon, {"failed 7 ", ") died: its control link closed"});
+}
+
+TEST_F(Failure, AStoppedRankIsNoticedByItsSilence) {
+  start(4, 800);
+  job_[2].kill(SIGSTOP);
+  expect_news({2}, milliseconds(5000), {"failed 7 2 rank 2 (host ", "has been silent for"});
+  job_[2].kill(SIGCONT);
+}
+
+TEST_F(Failure, AShortStopIsForgiven) {
+  start(3, 2000);
+  job_[1].kill(SIGSTOP);
+  ::usleep(700'000);
+  job_[1].kill(SIGCONT);
+  for (Process& process : job_) EXPECT_EQ(process.line(milliseconds(100)), std::nullopt);
+  for (Process& process : job_) process.tell("gather");
+  for (Process& process : job_) EXPECT_EQ(process.line(milliseconds(10'000)), "gathered");
+}
+
+TEST_F(Failure, AnAbortReachesAllIncludingItsOrigin) {
+  start(7);
+  job_[5].tell("abort the loss is not a number");
+  expect_news({}, kSoon, {"failed 8 -1 the loss is not a number"});
+}
+
+TEST_F(Failure, LeavingIsNoDeathAndNewsStillReachAll) {
+  start(9);
+  // 3 and 6 had no link with each other: their distance is no power of two, either way round.
+  for (const int rank : {0, 1, 2, 4, 5, 7, 8}) leave(rank);
+  for (const int rank : {3, 6}) {
+    EXPECT_EQ(job_[static_cast<std::size_t>(rank)].line(milliseconds(100)), std::nullopt);
+  }
+  job_[3].kill(SIGKILL);
+  expect_news({0, 1, 2, 3, 4, 5, 7, 8}, milliseconds(5000), {"failed 7 3 rank 3 (host "});
+}
+
+TEST_F(Failure, AllMayLeaveAtOnce) {
+  start(8);
+  for (Process& process : job_) process.tell("leave");
+  for (Process& process : job_) EXPECT_EQ(process.line(milliseconds(5000)), "left");
+  for (Process& process : job_) {
+    process.end_input();
+    EXPECT_EQ(process.wait(), 0);
+  }
+}
+
+TEST_F(Failure, ADeathDuringAnAllGatherEndsIt) {
+  start(5);
+  for (const int rank : {0, 1, 2, 3}) job_[static_cast<std::size_t>(rank)].tell("gather");
+  ::usleep(100'000);
+  job_[4].kill(SIGKILL);
+  for (const int rank : {0, 1, 2, 3}) {
+    std::set<std::string> kinds;
+    for (int i = 0; i < 2; ++i) {
+      const auto line = job_[static_cast<std::size_t>(rank)].line(kSoon);
+      ASSERT_TRUE(line);
+      EXPECT_TRUE(contains(*line, "rank 4 (host ") && contains(*line, "died")) << *line;
+      kinds.insert(line->substr(0, 5));
+    }
+    EXPECT_EQ(kinds, (std::set<std::string>{"faile", "threw"}));
+  }
+}
+
+// In the middle of the meeting: one has come and dies before the last one comes.
+TEST_F(Failure, ADeathWhileTheRanksMeetIsTold) {
+  const std::string root = free_root();
+  job_.emplace_back(0, 3, root, 10'000);
+  job_.emplace_back(1, 3, root, 10'000);
+  ::usleep(700'000);
+  job_[1].kill(SIGKILL);
+  const auto line = job_[0].line(milliseconds(5000));
+  ASSERT_TRUE(line);
+  EXPECT_TRUE(contains(*line, "error rank 1 (host ") && contains(*line, "died while the ranks"))
+      << *line;
+}
+
+// The ranks of one process, where the service thread is shared.
+TEST_F(Failure, ThreadsOfOneProcessHearExactlyOnce) {
+  auto ranks = create_all(configs_of(7), make_process_store());
+  expect_all_met(ranks);
+  std::array<FailureWatch, 7> watches;
+  for (std::size_t i = 0; i < 6; ++i) watches[i].watch(*ranks[i].bootstrap);
+  ranks[2].bootstrap->announce_failure({ErrorCode::aborted, 2, -1, 5, to_bytes("call"), "first"});
+  ranks[5].bootstrap->announce_failure({ErrorCode::aborted, 5, -1, 6, {}, "second"});
+  for (std::size_t i = 0; i < 6; ++i) {
+    const auto notice = watches[i].wait(kSoon);
+    ASSERT_TRUE(notice);
+    EXPECT_TRUE(notice->text == "first" || notice->text == "second");
+    EXPECT_EQ(notice->call, notice->text == "first" ? to_bytes("call") : Bytes());
+  }
+  // Who watches late hears at once.
+  watches[6].watch(*ranks[6].bootstrap);
+  EXPECT_TRUE(watches[6].wait(kSoon));
+  EXPECT_THROW((void)ranks[0].bootstrap->all_gather({}), Error);
+  for (Outcome& rank : ranks) rank.bootstrap->leave();
+  for (FailureWatch& watch : watches) EXPECT_EQ(watch.count(), 1);
+}
+
+}  // namespace
+}  // namespace paceline::bootstrap
