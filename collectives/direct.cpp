@@ -17,6 +17,7 @@
 //  - Rank q's slot for me is written in the next instance after q's result came, and q has read the
 //    slot before. My shadow is written by q after I exposed the next instance's chunk to q, and
 //    before that I copied this one's.
+#include "collectives/chunks.h"
 #include "collectives/schedule.h"
 #include "collectives/topology.h"
 
@@ -26,10 +27,10 @@ namespace {
 class DirectAllReduce final : public Schedule {
  public:
   DirectAllReduce(const Shape& shape, int rank)
-      : shape_(shape),
+      : chunks_(shape),
+        size_(shape.size),
         rank_(rank),
-        peers_(static_cast<std::uint64_t>(shape.size - 1)),
-        stride_(slot_stride(shape, chunk_bounds(shape, 0).length)) {}
+        peers_(static_cast<std::uint64_t>(shape.size - 1)) {}
 
   [[nodiscard]] std::uint64_t steps() const override { return 4 * peers_ + 1; }
 
@@ -43,7 +44,7 @@ class DirectAllReduce final : public Schedule {
       return wait(peer, slot(rank_, peer));
     }
     if (i == 2 * peers_) {
-      return {.kind = StepKind::reduce, .sources = shape_.size, .destinations = shape_.size};
+      return {.kind = StepKind::reduce, .sources = size_, .destinations = size_};
     }
     if (i <= 3 * peers_) {
       return put(after(i - 2 * peers_ - 1), chunk(Buffer::output, rank_),
@@ -63,26 +64,25 @@ class DirectAllReduce final : public Schedule {
     return {j, chunk(Buffer::output, rank_), {}};
   }
 
-  [[nodiscard]] std::uint64_t scratch() const override { return peers_ * stride_; }
+  [[nodiscard]] std::uint64_t scratch() const override { return peers_ * chunks_.length(); }
 
  private:
   /// The peers in the order in which I put to them, and in which they put to me.
   [[nodiscard]] int after(std::uint64_t i) const {
-    return wrapped(rank_ + 1 + static_cast<int>(i), shape_.size);
+    return wrapped(rank_ + 1 + static_cast<int>(i), size_);
   }
   [[nodiscard]] int before(std::uint64_t i) const {
-    return wrapped(rank_ - 1 - static_cast<int>(i), shape_.size);
+    return wrapped(rank_ - 1 - static_cast<int>(i), size_);
   }
 
   [[nodiscard]] Slice chunk(Buffer buffer, int number) const {
-    const ChunkBounds bounds = chunk_bounds(shape_, number);
-    return {buffer, bounds.offset, bounds.length};
+    return chunks_.slice(buffer, number);
   }
   /// Where `owner` receives what `peer` exposes to it: its own chunk, in a slot per other rank.
   [[nodiscard]] Slice slot(int owner, int peer) const {
     const int number = peer < owner ? peer : peer - 1;
-    return {Buffer::scratch, static_cast<std::uint64_t>(number) * stride_,
-            chunk_bounds(shape_, owner).length};
+    return {Buffer::scratch, static_cast<std::uint64_t>(number) * chunks_.length(),
+            chunks_.at(owner).length};
   }
 
   [[nodiscard]] static Step put(int peer, const Slice& source, const Slice& target) {
@@ -93,10 +93,10 @@ class DirectAllReduce final : public Schedule {
     return {.kind = StepKind::wait, .peer = peer, .target = target};
   }
 
-  Shape shape_;
+  Chunks chunks_;
+  int size_;
   int rank_;
   std::uint64_t peers_;
-  std::uint64_t stride_;
 };
 
 }  // namespace

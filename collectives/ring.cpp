@@ -22,6 +22,7 @@
 //    no slot is a source).
 //  - The shadow of the output. The all-gather of the next instance puts into the next rank only
 //    chunks to which that rank has contributed in that instance, after copying this one's.
+#include "collectives/chunks.h"
 #include "collectives/schedule.h"
 #include "collectives/topology.h"
 
@@ -31,12 +32,12 @@ namespace {
 class RingAllReduce final : public Schedule {
  public:
   RingAllReduce(const Shape& shape, int rank)
-      : shape_(shape),
+      : chunks_(shape),
+        size_(shape.size),
         rank_(rank),
         next_(ring_next(rank, shape.size)),
         prev_(ring_prev(rank, shape.size)),
-        turns_(static_cast<std::uint64_t>(shape.size - 1)),
-        stride_(slot_stride(shape, chunk_bounds(shape, 0).length)) {}
+        turns_(static_cast<std::uint64_t>(shape.size - 1)) {}
 
   // The first put; wait, reduce, put in each turn of reduce-scatter (the last of these puts is the
   // first of all-gather); wait, put in each turn of all-gather, without the last put.
@@ -75,19 +76,18 @@ class RingAllReduce final : public Schedule {
     return {rank_, received(turn), {}};
   }
 
-  [[nodiscard]] std::uint64_t scratch() const override { return turns_ * stride_; }
+  [[nodiscard]] std::uint64_t scratch() const override { return turns_ * chunks_.length(); }
 
  private:
   [[nodiscard]] bool alone() const { return turns_ == 0; }
   [[nodiscard]] std::uint64_t gather_begin() const { return 1 + 3 * turns_; }
 
   [[nodiscard]] Slice chunk(Buffer buffer, int number) const {
-    const ChunkBounds bounds = chunk_bounds(shape_, wrapped(number, shape_.size));
-    return {buffer, bounds.offset, bounds.length};
+    return chunks_.slice(buffer, wrapped(number, size_));
   }
   /// The slot of a turn, as long as the chunk that it holds.
   [[nodiscard]] Slice slot(std::uint64_t turn, int number) const {
-    return {Buffer::scratch, turn * stride_, chunk(Buffer::input, number).length};
+    return {Buffer::scratch, turn * chunks_.length(), chunk(Buffer::input, number).length};
   }
   /// Which chunk arrives in a turn of reduce-scatter, and where.
   [[nodiscard]] int scattered(std::uint64_t turn) const {
@@ -105,12 +105,12 @@ class RingAllReduce final : public Schedule {
     return {.kind = StepKind::reduce, .sources = sources, .destinations = 1};
   }
 
-  Shape shape_;
+  Chunks chunks_;
+  int size_;
   int rank_;
   int next_;
   int prev_;
   std::uint64_t turns_;
-  std::uint64_t stride_;
 };
 
 }  // namespace

@@ -1,19 +1,11 @@
 #include "collectives/schedule.h"
 
-#include <algorithm>
+#include "collectives/chunks.h"
 
 namespace paceline::collectives {
 
 ChunkBounds chunk_bounds(const Shape& shape, int chunk) {
-  const auto size = static_cast<std::uint64_t>(shape.size);
-  const auto number = static_cast<std::uint64_t>(chunk);
-  const std::uint64_t share = shape.count / size + (shape.count % size != 0 ? 1 : 0);
-  const std::uint64_t blocks = share / shape.alignment + (share % shape.alignment != 0 ? 1 : 0);
-  const std::uint64_t length = blocks * shape.alignment;
-  // Chunks that would start behind the end are empty; the division keeps number * length in range.
-  if (length == 0 || number > shape.count / length) return {shape.count, 0};
-  const std::uint64_t offset = number * length;
-  return {offset, std::min(length, shape.count - offset)};
+  return Chunks(shape).at(chunk);
 }
 
 namespace {

@@ -4,17 +4,21 @@
 
 namespace paceline::collectives::verifier {
 
-Order::Order(int size) : size_(index(size)), now_(size_, 0), clock_(size_), flushes_(size_) {
-  for (std::uint32_t& clock : clock_) {
-    clock = fresh_clock();
-    clocks_[clock].entries.assign(size_, 0);
-  }
+Order::Order(int size)
+    : blocks_(index(size) / kBlock + 1), now_(index(size), 0), flushes_(index(size)) {
+  for (int rank = 0; rank < size; ++rank) clock_.push_back(fresh_clock());
+}
+
+Order::Block Order::latest(const Block& a, const Block& b) {
+  Block joined;
+  for (std::size_t i = 0; i < kBlock; ++i) joined[i] = std::max(a[i], b[i]);
+  return joined;
 }
 
 std::uint32_t Order::fresh_clock() {
   if (free_.empty()) {
     free_.push_back(static_cast<std::uint32_t>(clocks_.size()));
-    clocks_.emplace_back().entries.resize(size_);
+    clocks_.emplace_back().blocks.resize(blocks_);
   }
   const std::uint32_t clock = free_.back();
   free_.pop_back();
@@ -44,11 +48,11 @@ void Order::receive(std::uint32_t number) {
     const std::uint32_t old = clock_[index(to)];
     const bool shared = clocks_[old].uses > 1;
     const std::uint32_t target = shared ? fresh_clock() : old;
-    const Tick* mine = clocks_[old].entries.data();
-    const Tick* learned = clocks_[carried].entries.data();
-    Tick* joined = clocks_[target].entries.data();
-    for (std::size_t i = 0; i < size_; ++i) joined[i] = std::max(mine[i], learned[i]);
-    joined[index(transfer.from)] = transfer.posted;
+    std::vector<Block>& joined = clocks_[target].blocks;
+    for (std::size_t i = 0; i < joined.size(); ++i) {
+      joined[i] = latest(clocks_[old].blocks[i], clocks_[carried].blocks[i]);
+    }
+    entry(target, transfer.from) = transfer.posted;
     if (shared) {
       release(old);
       clock_[index(to)] = target;

@@ -56,6 +56,9 @@ void Cuts::sort() {
 }
 
 std::size_t Cuts::index(std::uint64_t boundary) const {
+  // Chunks and slots of one length put the boundaries at its multiples.
+  const std::uint64_t guess = boundaries_.size() > 1 ? boundary / boundaries_[1] : 0;
+  if (guess < boundaries_.size() && boundaries_[guess] == boundary) return guess;
   return static_cast<std::size_t>(
       std::lower_bound(boundaries_.begin(), boundaries_.end(), boundary) - boundaries_.begin());
 }

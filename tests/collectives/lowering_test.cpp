@@ -1,0 +1,136 @@
+// Both ends of an edge lower for themselves; here all combinations of reach show that they agree.
+#include "collectives/lowering.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+namespace paceline::collectives {
+namespace {
+
+constexpr Reach kReaches[] = {Reach::mapped, Reach::puttable, Reach::staged};
+constexpr Buffer kBuffers[] = {Buffer::input, Buffer::output, Buffer::scratch};
+
+/// All edges that there can be; scratch is never staged.
+void for_all_edges(const std::function<void(const EdgeReach&)>& visit) {
+  for (const Reach a : kReaches) {
+    for (const Reach b : kReaches) {
+      for (const Reach c : kReaches) {
+        for (const Reach d : kReaches) {
+          for (const Reach e : {Reach::mapped, Reach::puttable}) {
+            for (const Reach f : {Reach::mapped, Reach::puttable}) visit({a, b, e, c, d, f});
+          }
+        }
+      }
+    }
+  }
+}
+
+Step put(Buffer source, Buffer target, bool elidable, std::uint64_t length = 8) {
+  return {.kind = StepKind::put,
+          .peer = 1,
+          .source = {source, 0, length},
+          .target = {target, 16, length},
+          .elidable = elidable};
+}
+Step wait_for(const Step& put) {
+  return {.kind = StepKind::wait, .peer = 0, .target = put.target};
+}
+Operand operand(Buffer buffer) {
+  return {.owner = 1, .slice = {buffer, 0, 8}};
+}
+
+TEST(Lowering, MirroringTwiceIsTheSame) {
+  for_all_edges([](const EdgeReach& edge) {
+    const EdgeReach other = mirrored(edge);
+    EXPECT_EQ(other.my_input, edge.peer_input);
+    EXPECT_EQ(other.peer_output, edge.my_output);
+    EXPECT_EQ(other.my_scratch, edge.peer_scratch);
+    const EdgeReach back = mirrored(other);
+    EXPECT_EQ(back.my_input, edge.my_input);
+    EXPECT_EQ(back.my_output, edge.my_output);
+    EXPECT_EQ(back.my_scratch, edge.my_scratch);
+    EXPECT_EQ(back.peer_input, edge.peer_input);
+    EXPECT_EQ(back.peer_output, edge.peer_output);
+    EXPECT_EQ(back.peer_scratch, edge.peer_scratch);
+  });
+}
+
+TEST(Lowering, WhatGoesIntoTheShadowIsCopiedOutOfIt) {
+  for_all_edges([](const EdgeReach& edge) {
+    for (const Buffer source : kBuffers) {
+      for (const Buffer target : {Buffer::output, Buffer::scratch}) {
+        for (const bool elidable : {false, true}) {
+          for (const std::uint64_t length : {0U, 8U}) {
+            Step step = put(source, target, elidable, length);
+            EXPECT_EQ(lower_put(step, edge).into_shadow,
+                      lowered_wait_copies(wait_for(step), mirrored(edge)));
+            step.kind = StepKind::signal;
+            EXPECT_EQ(lower_put(step, edge).into_shadow,
+                      lowered_wait_copies(wait_for(step), mirrored(edge)));
+            EXPECT_FALSE(lower_put(step, edge).carries_data);
+          }
+        }
+      }
+    }
+  });
+}
+
+// Of an exposed slice: the put carries it exactly if the peer's reduce takes its fallback.
+TEST(Lowering, ExposedDataTravelsExactlyIfThePeerCannotLoadIt) {
+  for_all_edges([](const EdgeReach& edge) {
+    for (const Buffer source : kBuffers) {
+      EXPECT_EQ(lower_put(put(source, Buffer::scratch, true), edge).carries_data,
+                lower_source(operand(source), mirrored(edge)) == LoweredOperand::fallback);
+    }
+  });
+}
+
+// Of a result: it is stored by the reduce or carried by the put, in the place that the peer
+// expects.
+TEST(Lowering, AResultArrivesOnceAndWhereThePeerLooksForIt) {
+  for_all_edges([](const EdgeReach& edge) {
+    const LoweredOperand stored = lower_destination(operand(Buffer::output), edge);
+    const LoweredPut carried = lower_put(put(Buffer::output, Buffer::output, true), edge);
+    EXPECT_EQ(carried.carries_data, stored == LoweredOperand::dropped);
+    if (stored == LoweredOperand::direct) {
+      EXPECT_FALSE(carried.into_shadow);
+    }
+    if (stored == LoweredOperand::shadow) {
+      EXPECT_TRUE(carried.into_shadow);
+    }
+  });
+}
+
+TEST(Lowering, PutsThatAreNotElidableAlwaysCarryTheirData) {
+  for_all_edges([](const EdgeReach& edge) {
+    for (const Buffer source : kBuffers) {
+      const LoweredPut scratch = lower_put(put(source, Buffer::scratch, false), edge);
+      EXPECT_TRUE(scratch.carries_data);
+      EXPECT_FALSE(scratch.into_shadow);
+      const LoweredPut output = lower_put(put(source, Buffer::output, false), edge);
+      EXPECT_TRUE(output.carries_data);
+      EXPECT_EQ(output.into_shadow, edge.peer_output == Reach::staged);
+    }
+  });
+}
+
+TEST(Lowering, FollowsTheTable) {
+  EdgeReach edge;  // everything staged, scratch puttable
+  const Step result = put(Buffer::output, Buffer::output, true);
+  EXPECT_EQ(lower_destination(operand(Buffer::output), edge), LoweredOperand::dropped);
+  EXPECT_TRUE(lower_put(result, edge).carries_data);
+  edge.peer_scratch = Reach::mapped;
+  EXPECT_EQ(lower_destination(operand(Buffer::output), edge), LoweredOperand::shadow);
+  EXPECT_FALSE(lower_put(result, edge).carries_data);
+  edge.peer_output = Reach::puttable;  // straight into the output rather than by the shadow
+  EXPECT_EQ(lower_destination(operand(Buffer::output), edge), LoweredOperand::dropped);
+  EXPECT_TRUE(lower_put(result, edge).carries_data);
+  EXPECT_FALSE(lower_put(result, edge).into_shadow);
+  edge.peer_output = Reach::mapped;
+  EXPECT_EQ(lower_destination(operand(Buffer::output), edge), LoweredOperand::direct);
+  EXPECT_FALSE(lower_put(result, edge).carries_data);
+}
+
+}  // namespace
+}  // namespace paceline::collectives

@@ -1,0 +1,161 @@
+// Chunk arithmetic, the join of collective and algorithm, and the forms that are promised to be
+// short.
+#include "collectives/schedule.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <vector>
+
+namespace paceline::collectives {
+namespace {
+
+std::vector<StepKind> kinds(const Schedule& schedule) {
+  std::vector<StepKind> all;
+  for (std::uint64_t i = 0; i < schedule.steps(); ++i) all.push_back(schedule.step(i).kind);
+  return all;
+}
+
+TEST(ChunkBounds, ChunksTileTheRange) {
+  for (int size = 1; size <= 70; ++size) {
+    for (const std::uint64_t alignment : {1U, 8U, 16U}) {
+      const auto p = static_cast<std::uint64_t>(size);
+      for (const std::uint64_t count : {std::uint64_t{0}, std::uint64_t{1}, p - 1, p, p + 1, 16 * p,
+                                        16 * p + 1, 1000 * p + 7, (std::uint64_t{1} << 62) + 3}) {
+        const Shape shape{.size = size, .count = count, .alignment = alignment};
+        std::uint64_t end = 0;
+        bool shorter = false;
+        const std::uint64_t length = chunk_bounds(shape, 0).length;
+        for (int chunk = 0; chunk < size; ++chunk) {
+          const ChunkBounds bounds = chunk_bounds(shape, chunk);
+          EXPECT_EQ(bounds.offset, end);
+          end = bounds.offset + bounds.length;
+          if (bounds.length > 0) {
+            EXPECT_EQ(bounds.offset % alignment, 0U);
+          }
+          // All of one length, then at most one shorter one, then empty ones.
+          if (shorter) {
+            EXPECT_EQ(bounds.length, 0U);
+          }
+          EXPECT_LE(bounds.length, length);
+          shorter = shorter || bounds.length < length;
+        }
+        EXPECT_EQ(end, count) << "size " << size << " alignment " << alignment;
+      }
+    }
+  }
+}
+
+TEST(ChunkBounds, DoesNotOverflow) {
+  const std::uint64_t count = std::numeric_limits<std::uint64_t>::max() - 100;
+  const Shape shape{.size = 1000, .count = count, .alignment = 16};
+  const ChunkBounds last = chunk_bounds(shape, 999);
+  EXPECT_EQ(last.offset + last.length, count);
+}
+
+TEST(MakeSchedule, OffersEachCollectiveByItsAlgorithmsOnly) {
+  constexpr Algorithm kAll[] = {Algorithm::automatic, Algorithm::ring,
+                                Algorithm::recursive_doubling, Algorithm::direct,
+                                Algorithm::binomial};
+  const Shape shape{.size = 4, .count = 10};
+  for (const Algorithm algorithm : kAll) {
+    const auto offers = [&](Collective collective) {
+      return make_schedule(collective, algorithm, shape, 1) != nullptr;
+    };
+    EXPECT_EQ(offers(Collective::all_reduce), algorithm == Algorithm::ring ||
+                                                  algorithm == Algorithm::recursive_doubling ||
+                                                  algorithm == Algorithm::direct);
+    EXPECT_EQ(offers(Collective::broadcast), algorithm == Algorithm::binomial);
+    EXPECT_EQ(offers(Collective::barrier), algorithm == Algorithm::recursive_doubling);
+  }
+}
+
+TEST(MakeSchedule, ABarrierMovesNothing) {
+  const auto barrier = make_schedule(Collective::barrier, Algorithm::recursive_doubling,
+                                     {.size = 6, .count = 1000}, 0);
+  EXPECT_EQ(barrier->scratch(), 0U);
+  for (std::uint64_t i = 0; i < barrier->steps(); ++i) {
+    EXPECT_EQ(barrier->step(i).source.length, 0U);
+    EXPECT_EQ(barrier->step(i).target.length, 0U);
+  }
+}
+
+TEST(RecursiveDoubling, TwoRanksExchangeAndReduceIntoTheOutput) {
+  for (int rank = 0; rank < 2; ++rank) {
+    const auto schedule = recursive_doubling_all_reduce({.size = 2, .count = 1}, rank);
+    EXPECT_EQ(kinds(*schedule),
+              (std::vector{StepKind::put, StepKind::wait, StepKind::flush, StepKind::reduce}));
+    EXPECT_EQ(schedule->step(0).source, (Slice{Buffer::input, 0, 1}));
+    EXPECT_EQ(schedule->destination(3, 0).slice, (Slice{Buffer::output, 0, 1}));
+    // The lower rank's first, on both.
+    EXPECT_EQ(schedule->source(3, rank).slice.buffer, Buffer::input);
+    EXPECT_EQ(schedule->source(3, 1 - rank).slice.buffer, Buffer::scratch);
+  }
+}
+
+// Of a power of two, every reduce combines two and there is no other copying.
+TEST(RecursiveDoubling, PowersOfTwoCopyNothing) {
+  int rounds = 1;
+  for (const int size : {2, 4, 8, 16}) {
+    const auto schedule = recursive_doubling_all_reduce({.size = size, .count = 3}, size - 1);
+    EXPECT_EQ(schedule->steps(), 3 * static_cast<std::uint64_t>(rounds) + 1);
+    for (std::uint64_t i = 0; i < schedule->steps(); ++i) {
+      const Step step = schedule->step(i);
+      if (step.kind == StepKind::reduce) {
+        EXPECT_EQ(step.sources, 2);
+      }
+    }
+    EXPECT_EQ(schedule->scratch(), static_cast<std::uint64_t>(rounds) * 16);
+    ++rounds;
+  }
+}
+
+TEST(Direct, ReducesOwnChunkOfAllInTheOrderOfTheRanks) {
+  const Shape shape{.size = 5, .count = 400};
+  for (int rank = 0; rank < shape.size; ++rank) {
+    const auto schedule = direct_all_reduce(shape, rank);
+    const ChunkBounds chunk = chunk_bounds(shape, rank);
+    const Step step = schedule->step(8);
+    ASSERT_EQ(step.kind, StepKind::reduce);
+    ASSERT_EQ(step.sources, 5);
+    ASSERT_EQ(step.destinations, 5);
+    for (int j = 0; j < 5; ++j) {
+      EXPECT_EQ(schedule->source(8, j).owner, j);
+      EXPECT_EQ(schedule->source(8, j).slice, (Slice{Buffer::input, chunk.offset, chunk.length}));
+      EXPECT_EQ(schedule->destination(8, j).owner, j);
+      EXPECT_EQ(schedule->destination(8, j).slice,
+                (Slice{Buffer::output, chunk.offset, chunk.length}));
+    }
+    // No two ranks put to the same peer at a time.
+    EXPECT_EQ(schedule->step(0).peer, (rank + 1) % 5);
+    EXPECT_EQ(schedule->step(3).peer, (rank + 4) % 5);
+  }
+}
+
+// Each rank puts 2(p-1)/p of the data, and nothing else.
+TEST(Ring, PutsTheLeastPossible) {
+  for (const int size : {2, 3, 8}) {
+    const Shape shape{.size = size, .count = static_cast<std::uint64_t>(size) * 160};
+    for (int rank = 0; rank < size; ++rank) {
+      const auto schedule = ring_all_reduce(shape, rank);
+      std::uint64_t put = 0;
+      for (std::uint64_t i = 0; i < schedule->steps(); ++i) {
+        if (schedule->step(i).kind == StepKind::put) put += schedule->step(i).source.length;
+      }
+      EXPECT_EQ(put, 2 * static_cast<std::uint64_t>(size - 1) * 160);
+    }
+  }
+}
+
+TEST(Schedules, AreCheapAtTenThousandRanks) {
+  const Shape shape{.size = 10'000, .count = 1'000'000'000};
+  const auto ring = ring_all_reduce(shape, 9'999);
+  EXPECT_EQ(ring->steps(), 5U * 9'999);
+  EXPECT_EQ(ring->step(ring->steps() - 1).kind, StepKind::wait);
+  EXPECT_EQ(direct_all_reduce(shape, 5'000)->steps(), 4U * 9'999 + 1);
+  EXPECT_LE(recursive_doubling_all_reduce(shape, 0)->steps(), 3U * 14 + 3);
+  EXPECT_LE(binomial_broadcast(shape, 0)->steps(), 2U * 14);
+}
+
+}  // namespace
+}  // namespace paceline::collectives

@@ -1,0 +1,197 @@
+// What the verifier is run over: algorithms, and ways in which memory can be reached.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <iostream>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "collectives/schedule.h"
+#include "collectives/verifier.h"
+
+namespace paceline::collectives {
+
+struct Case {
+  Collective collective;
+  Algorithm algorithm;
+  const char* name;
+};
+
+inline constexpr Case kRing = {Collective::all_reduce, Algorithm::ring, "ring"};
+inline constexpr Case kDoubling = {Collective::all_reduce, Algorithm::recursive_doubling,
+                                   "recursive_doubling"};
+inline constexpr Case kDirect = {Collective::all_reduce, Algorithm::direct, "direct"};
+inline constexpr Case kBinomial = {Collective::broadcast, Algorithm::binomial, "binomial"};
+inline constexpr Case kBarrier = {Collective::barrier, Algorithm::recursive_doubling, "barrier"};
+inline constexpr Case kCases[] = {kRing, kDoubling, kDirect, kBinomial, kBarrier};
+
+/// splitmix64, for choices that depend on their arguments only.
+inline std::uint64_t hashed(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15U;
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9U;
+  x = (x ^ x >> 27) * 0x94d049bb133111ebU;
+  return x ^ x >> 31;
+}
+
+enum class Wiring : std::uint8_t {
+  mapped,          ///< one host, memory of ours
+  puttable,        ///< RDMA, registered memory
+  staged_on_host,  ///< one host, memory that is not ours: the shadow can be mapped
+  staged_on_wire,  ///< memory that cannot even be put into
+  mixed_ranks,     ///< one host; each rank's input and output are of a kind of their own
+  two_hosts,       ///< mapped among ranks of one parity, put into between them
+  arbitrary,       ///< anything for every buffer and accessor
+};
+inline constexpr Wiring kWirings[] = {
+    Wiring::mapped,      Wiring::puttable,  Wiring::staged_on_host, Wiring::staged_on_wire,
+    Wiring::mixed_ranks, Wiring::two_hosts, Wiring::arbitrary};
+
+/// How `accessor` reaches a buffer of `owner`.
+inline Reach reach_of(Wiring wiring, Buffer buffer, int owner, int accessor, bool in_place,
+                      std::uint64_t seed) {
+  const bool scratch = buffer == Buffer::scratch;
+  // In place, input and output are one memory.
+  const auto which = static_cast<std::uint64_t>(in_place && !scratch ? Buffer::output : buffer);
+  const auto by_rank = hashed(seed ^ static_cast<std::uint64_t>(owner) << 8 ^ which);
+  switch (wiring) {
+    case Wiring::mapped:
+      return Reach::mapped;
+    case Wiring::puttable:
+      return Reach::puttable;
+    case Wiring::staged_on_host:
+      return scratch ? Reach::mapped : Reach::staged;
+    case Wiring::staged_on_wire:
+      return scratch ? Reach::puttable : Reach::staged;
+    case Wiring::mixed_ranks:
+      return scratch || by_rank % 2 == 0 ? Reach::mapped : Reach::staged;
+    case Wiring::two_hosts:
+      return (owner - accessor) % 2 == 0 ? Reach::mapped : Reach::puttable;
+    case Wiring::arbitrary: {
+      const auto by_edge = hashed(by_rank ^ static_cast<std::uint64_t>(accessor) << 40);
+      return static_cast<Reach>(by_edge % (scratch ? 2 : 3));
+    }
+  }
+  return Reach::staged;
+}
+
+inline std::function<EdgeReach(int, int)> reach_function(Wiring wiring, bool in_place,
+                                                         std::uint64_t seed) {
+  return [=](int rank, int peer) {
+    const auto of = [&](Buffer buffer, int owner, int accessor) {
+      return reach_of(wiring, buffer, owner, accessor, in_place, seed);
+    };
+    return EdgeReach{.my_input = of(Buffer::input, rank, peer),
+                     .my_output = of(Buffer::output, rank, peer),
+                     .my_scratch = of(Buffer::scratch, rank, peer),
+                     .peer_input = of(Buffer::input, peer, rank),
+                     .peer_output = of(Buffer::output, peer, rank),
+                     .peer_scratch = of(Buffer::scratch, peer, rank)};
+  };
+}
+
+/// One proof.
+struct Proof {
+  Case what = kRing;
+  Shape shape = {};
+  bool in_place = false;
+  Wiring wiring = Wiring::mapped;
+  int instances = 3;
+  int scratches = 2;
+  std::uint64_t seed = 1;
+
+  [[nodiscard]] Verdict run() const {
+    VerifyOptions options{.collective = what.collective,
+                          .in_place = in_place,
+                          .scratches = scratches,
+                          .reach = reach_function(wiring, in_place, seed),
+                          .seed = seed};
+    const Shape proven = what.collective == Collective::barrier
+                             ? Shape{shape.size, 0, shape.root, shape.alignment}
+                             : shape;
+    return verify(
+        proven,
+        [&](int rank) { return make_schedule(what.collective, what.algorithm, shape, rank); },
+        options);
+  }
+};
+
+inline std::ostream& operator<<(std::ostream& out, const Proof& proof) {
+  return out << proof.what.name << " size " << proof.shape.size << " count " << proof.shape.count
+             << " root " << proof.shape.root << " alignment " << proof.shape.alignment
+             << (proof.in_place ? " in place" : " out of place") << " wiring "
+             << static_cast<int>(proof.wiring) << " seed " << proof.seed;
+}
+
+inline void expect_proven(const Proof& proof) {
+  const Verdict verdict = proof.run();
+  EXPECT_TRUE(verdict.ok) << proof << "\n" << verdict.text;
+}
+
+/// Counts around which chunks become empty, and one that is large and uneven.
+inline std::vector<std::uint64_t> counts_for(int size) {
+  const auto p = static_cast<std::uint64_t>(size);
+  return {0, 1, p - 1, p, p + 1, 1'000'003 * p + 5};
+}
+inline constexpr std::uint64_t kAlignments[] = {1, 16};
+
+/// Prints how long a test took.
+class Stopwatch {
+ public:
+  ~Stopwatch() {
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start_;
+    std::cout << proofs_ << " proofs in " << spent.count() << " s\n";
+  }
+  Stopwatch() = default;
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+  void count() { ++proofs_; }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::uint64_t proofs_ = 0;
+};
+
+/// How much of one algorithm at one size.
+enum class Extent : std::uint8_t {
+  every,    ///< wiring, in place or not, count and alignment
+  sampled,  ///< every wiring, in place and not, each with one count and alignment by `seed`
+  rotated,  ///< a quarter of those: another one for each of four sizes in a row
+};
+
+inline void prove_all(const Case& what, int size, Extent extent, std::uint64_t seed,
+                      Stopwatch& stopwatch) {
+  const std::vector<std::uint64_t> counts = counts_for(size);
+  for (const Wiring wiring : kWirings) {
+    for (const bool in_place : {false, true}) {
+      if (in_place && what.collective != Collective::all_reduce) continue;
+      seed = hashed(seed);
+      const int turn = static_cast<int>(wiring) + (in_place ? 7 : 0) + size;
+      if (extent == Extent::rotated && turn % 4 != 0) continue;
+      for (std::size_t c = 0; c < counts.size(); ++c) {
+        if (what.collective == Collective::barrier && c > 0) break;
+        for (std::size_t a = 0; a < 2; ++a) {
+          if (extent != Extent::every && (seed >> 8) % (2 * counts.size()) != 2 * c + a) continue;
+          Proof proof{
+              .what = what,
+              .shape = {.size = size,
+                        .count = counts[c],
+                        .root = static_cast<int>((seed >> 16) % static_cast<std::uint64_t>(size)),
+                        .alignment = kAlignments[a]},
+              .in_place = in_place,
+              .wiring = wiring,
+              .seed = seed};
+          expect_proven(proof);
+          stopwatch.count();
+          if (testing::Test::HasFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace paceline::collectives

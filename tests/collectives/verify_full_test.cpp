@@ -1,0 +1,57 @@
+// Every algorithm proven for every size to 64 in every combination, and at chosen sizes to 1,024.
+#include "collectives/variants.h"
+
+namespace paceline::collectives {
+namespace {
+
+TEST(VerifyFull, AllAlgorithmsUpTo64) {
+  Stopwatch stopwatch;
+  for (const Case& what : kCases) {
+    for (int size = 1; size <= 64; ++size) {
+      prove_all(what, size, Extent::every, static_cast<std::uint64_t>(size) + 1000, stopwatch);
+      ASSERT_FALSE(HasFailure());
+    }
+  }
+}
+
+// Ring and direct take millions of steps here: from 255 ranks on in two instances, on one scratch
+// (which they do not need two of, so that the second instance does meet the first one's), and from
+// 1,000 on only in place and in one or two of the wirings.
+TEST(VerifyFull, ChosenSizesTo1024) {
+  Stopwatch stopwatch;
+  for (const int size : {100, 128, 255, 256, 511, 1000, 1024}) {
+    for (const Case& what : kCases) {
+      const bool square = what.algorithm == Algorithm::ring || what.algorithm == Algorithm::direct;
+      if (square && size > 128) continue;
+      prove_all(what, size, Extent::sampled, static_cast<std::uint64_t>(size), stopwatch);
+      ASSERT_FALSE(HasFailure());
+    }
+  }
+  struct Large {
+    Case what;
+    int size;
+    std::vector<Wiring> wirings;
+  };
+  const std::vector<Wiring> all(std::begin(kWirings), std::end(kWirings));
+  for (const Large& large :
+       {Large{kRing, 255, all}, Large{kDirect, 255, all}, Large{kRing, 256, all},
+        Large{kDirect, 256, all}, Large{kRing, 511, {Wiring::mapped, Wiring::arbitrary}},
+        Large{kDirect, 511, {Wiring::mapped, Wiring::arbitrary}},
+        Large{kRing, 1000, {Wiring::staged_on_wire}}, Large{kDirect, 1000, {Wiring::arbitrary}},
+        Large{kRing, 1024, {Wiring::mapped}}, Large{kDirect, 1024, {Wiring::mapped}}}) {
+    for (const Wiring wiring : large.wirings) {
+      expect_proven({.what = large.what,
+                     .shape = {.size = large.size,
+                               .count = static_cast<std::uint64_t>(large.size) * 1000 + 1},
+                     .in_place = true,
+                     .wiring = wiring,
+                     .instances = 2,
+                     .scratches = 1});
+      stopwatch.count();
+      ASSERT_FALSE(HasFailure());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace paceline::collectives
