@@ -68,12 +68,15 @@ void check(pmix_status_t status, const char* what) {
                   " (the launcher's PMIx; PACELINE_ROOT=host:port does without it)");
 }
 
-/// One use of the process's connection to its launcher. PMIx counts these, so that MPI's own use,
-/// before, during or after, is not touched.
+/// The process's connection to its launcher. PMIx counts its users, so that MPI's own use is not
+/// touched; but a connection that was closed by its last user cannot be opened again (MPI_Init
+/// would fail after us), so ours is kept until the process ends. It must be closed then: a process
+/// that ends without is taken for crashed, and mpirun ends the job.
 class Session {
  public:
-  Session() : library_(Library::instance()) {
-    check(library_.init(&self_, nullptr, 0), "PMIx_Init");
+  static const Session& of_process() {
+    static const Session session;
+    return session;
   }
   ~Session() { library_.finalize(nullptr, 0); }
   Session(const Session&) = delete;
@@ -81,6 +84,10 @@ class Session {
   [[nodiscard]] const pmix_proc_t& self() const { return self_; }
 
  private:
+  Session() : library_(Library::instance()) {
+    check(library_.init(&self_, nullptr, 0), "PMIx_Init");
+  }
+
   const Library& library_;
   pmix_proc_t self_{};
 };
@@ -88,7 +95,7 @@ class Session {
 class PmixStore final : public Store {
  public:
   PmixStore(int rank, std::chrono::milliseconds timeout)
-      : library_(Library::instance()), timeout_(timeout) {
+      : library_(Library::instance()), session_(Session::of_process()), timeout_(timeout) {
     if (session_.self().rank != static_cast<pmix_rank_t>(rank)) {
       throw Error(ErrorCode::invalid_configuration,
                   "the launcher says this is rank " + std::to_string(session_.self().rank) +
@@ -168,8 +175,8 @@ class PmixStore final : public Store {
   }
 
   const Library& library_;
+  const Session& session_;
   const std::chrono::milliseconds timeout_;
-  Session session_;
 };
 
 }  // namespace

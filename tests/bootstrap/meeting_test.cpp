@@ -222,7 +222,10 @@ TEST_F(Meeting, PortsAreTakenFromTheRangeAndItsEndIsTold) {
                                   static_cast<std::uint16_t>(first + 2), 0),
                  Error);
   }
-  for (Config& config : configs) config.port_last = static_cast<std::uint16_t>(first + 1);
+  for (Config& config : configs) {
+    config.port_last = static_cast<std::uint16_t>(first + 1);
+    config.timeout = milliseconds(1000);
+  }
   int exhausted = 0;
   for (const Outcome& rank : create_all(configs)) {
     ASSERT_TRUE(rank.error);
