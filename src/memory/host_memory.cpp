@@ -6,6 +6,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <limits>
 #include <string>
 
 #include "base/layout.h"
@@ -30,12 +32,26 @@ std::size_t page_size() {
                   "towards it), or allocate less");
 }
 
+// What the kernel thinks can still be had without swapping; "no limit" if it does not say. Asked
+// for before pages are reserved, because the kernel would kill processes to satisfy us.
+std::size_t available_memory() {
+  std::ifstream info("/proc/meminfo");
+  std::string name;
+  std::size_t kib = 0;
+  while (info >> name >> kib) {
+    if (name == "MemAvailable:") return kib * 1024;
+    info.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+  }
+  return std::numeric_limits<std::size_t>::max();
+}
+
 class HostMemory final : public MemoryKind {
  public:
   Device::Kind kind() const override { return Device::Kind::host; }
   bool holds(const void*) const override { return true; }
 
   Allocation allocate(std::size_t bytes) const override {
+    if (bytes > available_memory()) throw_out_of_memory(bytes, "check of /proc/meminfo", ENOMEM);
     Allocation a;
     a.length = round_up(bytes == 0 ? 1 : bytes, page_size());
     a.shareable = UniqueFd(::memfd_create("paceline", MFD_CLOEXEC | MFD_ALLOW_SEALING));
