@@ -68,21 +68,25 @@ void Plan::cut(const PlanOptions& options) {
   lane_stride_ = shadow_offset_ + round_up(instance_count_ * element, kLinePair);
 }
 
-// Finds the peers and the longest put.
+// Finds the peers, and whether the puts are short enough for messages. What the longest put of any
+// rank is follows from the shape: a rank's own schedule may have none, and all must decide alike.
 void Plan::scan(const PlanOptions& options) {
   std::set<int> peers;
-  std::uint64_t longest = 0;
   for (const collectives::Schedule* schedule : {full_.get(), last_.get()}) {
     for (std::uint64_t i = 0; i < schedule->steps(); ++i) {
       const collectives::Step step = schedule->step(i);
       if (step.peer >= 0) peers.insert(step.peer);
-      if (step.kind == collectives::StepKind::put) longest = std::max(longest, step.source.length);
     }
     if (full_ == last_) break;
   }
   peers_.assign(peers.begin(), peers.end());
-  eager_ = instances_ == 1 && longest * size_of(call_.type) <= options.eager_bytes;
-  if (eager_) eager_program_ = compile_eager(*full_, options.rank, size_of(call_.type));
+
+  const std::size_t element = size_of(call_.type);
+  const collectives::Shape chunked{chunks_of(call_.algorithm, options.size), call_.count, 0,
+                                   kCacheLine / element};
+  const std::uint64_t longest = collectives::chunk_bounds(chunked, 0).length;
+  eager_ = instances_ == 1 && longest * element <= options.eager_bytes;
+  if (eager_) eager_program_ = compile_eager(*full_, options.rank, element);
 }
 
 }  // namespace paceline::engine

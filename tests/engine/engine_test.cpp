@@ -136,7 +136,7 @@ TEST(Broadcast, EveryRootReachesEverybody) {
     o.reorder = true;
     SimWorld world(o, small_segments());
     for (int root = 0; root < ranks; ++root) {
-      for (const std::size_t count : {std::size_t{3}, std::size_t{1000}}) {
+      for (const std::size_t count : {std::size_t{3}, std::size_t{40}, std::size_t{1000}}) {
         std::vector<std::vector<double>> x(static_cast<std::size_t>(ranks),
                                            std::vector<double>(count, -1));
         x[static_cast<std::size_t>(root)].assign(count, root + 0.5);
