@@ -122,7 +122,7 @@ class DeviceList {
   ibv_device** list_;
 };
 
-/// "a limit of 64 KiB" or "no limit".
+/// Why memory could not be locked, as far as the limit tells.
 std::string memlock_text() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
@@ -142,53 +142,18 @@ std::shared_ptr<Device> Device::open(const VerbsOptions& options,
   const auto [wanted, wanted_port] = parse_device(options.device);
   const DeviceList list(*api);
   std::string reasons;
-  const auto note = [&](const std::string& reason) {
-    reasons += (reasons.empty() ? "" : "; ") + reason;
-  };
+  std::string known;
   for (int i = 0; i < list.count(); ++i) {
     const std::string name = api->get_device_name(list.at(i));
+    known += " " + name;
     if (!wanted.empty() && name != wanted) continue;
-    if (list.at(i)->transport_type == IBV_TRANSPORT_IWARP) {
-      note(name + " is iWARP, which this version cannot use");
-      continue;
-    }
     std::shared_ptr<Device> device(new Device);
     device->api_ = api;
-    device->generation_ = process_generation();
-    device->gid_index_ = options.gid_index;
-    device->context_ = ContextHandle(api->open_device(list.at(i)), {api.get()});
-    if (!device->context_ || api->query_device(device->context(), &device->limits_) != 0) {
-      note(name + " cannot be opened (" + errno_text(errno) + ")");
-      continue;
-    }
-    for (int number = 1; number <= device->limits_.phys_port_cnt; ++number) {
-      if (wanted_port != 0 && number != wanted_port) continue;
-      Port port;
-      port.number = static_cast<std::uint8_t>(number);
-      device->label_ = name + " port " + std::to_string(number);
-      const std::string reason =
-          inspect_port(*api, device->context(), options, device->label_, port);
-      if (!reason.empty()) {
-        note(reason);
-        continue;
-      }
-      device->port_ = std::move(port);
-      device->domain_ = DomainHandle(api->alloc_pd(device->context()), {api.get()});
-      device->channel_ = ChannelHandle(api->create_comp_channel(device->context()), {api.get()});
-      if (!device->domain_ || !device->channel_) {
-        note(device->label_ + " has no resources left (" + errno_text(errno) + ")");
-        continue;
-      }
-      // Nothing here may block, these two included.
-      ::fcntl(device->channel()->fd, F_SETFL, O_NONBLOCK);
-      ::fcntl(device->context()->async_fd, F_SETFL, O_NONBLOCK);
-      return device;
-    }
+    const std::string reason = device->open_one(list.at(i), name, wanted_port, options);
+    if (reason.empty()) return device;
+    reasons += (reasons.empty() ? "" : "; ") + reason;
   }
   if (reasons.empty() && !wanted.empty()) {
-    std::string known;
-    for (int i = 0; i < list.count(); ++i)
-      known += std::string(" ") + api->get_device_name(list.at(i));
     throw Error(ErrorCode::invalid_configuration,
                 "there is no RDMA device \"" + options.device +
                     "\" here; PACELINE_IB_DEVICE may be " +
@@ -196,6 +161,40 @@ std::shared_ptr<Device> Device::open(const VerbsOptions& options,
   }
   why_not = reasons.empty() ? "no RDMA device here" : "no usable RDMA device here: " + reasons;
   return nullptr;
+}
+
+std::string Device::open_one(ibv_device* device, const std::string& name, int wanted_port,
+                             const VerbsOptions& options) {
+  if (device->transport_type == IBV_TRANSPORT_IWARP) {
+    return name + " is iWARP, which this version cannot use";
+  }
+  generation_ = process_generation();
+  gid_index_ = options.gid_index;
+  context_ = ContextHandle(api_->open_device(device), {api_.get()});
+  if (!context_ || api_->query_device(context(), &limits_) != 0) {
+    return name + " cannot be opened (" + errno_text(errno) + ")";
+  }
+  std::string reasons;
+  for (int number = 1; number <= limits_.phys_port_cnt; ++number) {
+    if (wanted_port != 0 && number != wanted_port) continue;
+    Port port;
+    port.number = static_cast<std::uint8_t>(number);
+    label_ = name + " port " + std::to_string(number);
+    const std::string reason = inspect_port(*api_, context(), options, label_, port);
+    if (!reason.empty()) {
+      reasons += (reasons.empty() ? "" : "; ") + reason;
+      continue;
+    }
+    port_ = std::move(port);
+    domain_ = DomainHandle(api_->alloc_pd(context()), {api_.get()});
+    channel_ = ChannelHandle(api_->create_comp_channel(context()), {api_.get()});
+    if (!domain_ || !channel_) return label_ + " has no resources left (" + errno_text(errno) + ")";
+    // Nothing here may block, these two included.
+    ::fcntl(channel()->fd, F_SETFL, O_NONBLOCK);
+    ::fcntl(context()->async_fd, F_SETFL, O_NONBLOCK);
+    return {};
+  }
+  return reasons.empty() ? name + " has no port " + std::to_string(wanted_port) : reasons;
 }
 
 GidEntry Device::gid_near(std::optional<Ipv4Network> network) const {

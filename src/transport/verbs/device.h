@@ -66,6 +66,9 @@ class Device {
 
  private:
   Device() = default;
+  /// Empty, or why no port of it can be used.
+  std::string open_one(ibv_device* device, const std::string& name, int wanted_port,
+                       const VerbsOptions& options);
   void handle_event(const ibv_async_event& event);
 
   std::shared_ptr<const VerbsApi> api_;

@@ -19,6 +19,8 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
+#include "base/layout.h"
 #include "paceline/error.h"
 #include "transport/transport.h"
 #include "transport_verbs/device.h"
@@ -30,6 +32,15 @@
 #include "transport_verbs/verbs_transport.h"
 
 namespace paceline::transport::verbs {
+
+/// Slots keep whole lines to themselves.
+inline constexpr std::size_t kSlotStride = round_up(kMaxMessage, kCacheLine);
+
+/// A put without a registration is copied if it is at most this long: about where copying (10 GB/s)
+/// takes as long as pinning the pages does (1-2 us and more), and longer ones are registered for
+/// the time of the put. 128 KiB of copies may be under way.
+inline constexpr std::size_t kMostBounced = 16 * 1024;
+inline constexpr std::uint32_t kBounceBytes = 128 * 1024;
 
 /// Gives pages back.
 struct Unmapper {

@@ -1,0 +1,169 @@
+// Requests to the device, and what it says of them.
+#include <algorithm>
+
+#include "transport_verbs/completion_text.h"
+#include "transport_verbs/endpoint.h"
+
+namespace paceline::transport::verbs {
+namespace {
+
+/// wr_id of receives; requests count from 1.
+constexpr std::uint64_t kReceive = ~std::uint64_t{0};
+
+/// Completions taken at a time: enough to make the call cheap, few enough for the stack.
+constexpr int kPollBatch = 32;
+
+}  // namespace
+
+// --- requests ------------------------------------------------------------------------------------
+
+std::uint64_t VerbsEndpoint::post(ibv_send_wr& request, bool want_completion) {
+  const SendQueue::Ticket ticket = sends_.take(want_completion);
+  request.wr_id = ticket.number;
+  if (ticket.signalled) request.send_flags |= IBV_SEND_SIGNALED;
+  ibv_send_wr* bad = nullptr;
+  const int error = device_->api().post_send(pair_.get(), &request, &bad);
+  if (error != 0) {
+    fail("a request could not be posted (" + errno_text(error) + ")");
+    throw *broken_;
+  }
+  return ticket.number;
+}
+
+/// A write of nothing with an immediate.
+void VerbsEndpoint::notify(Immediate immediate) {
+  ibv_send_wr request{};
+  request.opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
+  request.imm_data = to_wire(immediate);
+  request.wr.rdma.remote_addr = far_.mailbox_address;
+  request.wr.rdma.rkey = far_.mailbox_key;
+  post(request, false);
+}
+
+void VerbsEndpoint::post_receives(std::uint32_t count) {
+  // They have no memory of their own: a receive is only the place of a notification.
+  std::array<ibv_recv_wr, ReceiveQueue::kBatch> batch;
+  while (count > 0) {
+    const std::size_t size = std::min<std::size_t>(count, batch.size());
+    for (std::size_t i = 0; i < size; ++i) {
+      batch[i] = {};
+      batch[i].wr_id = kReceive;
+      batch[i].next = i + 1 < size ? &batch[i + 1] : nullptr;
+    }
+    ibv_recv_wr* bad = nullptr;
+    const int error = device_->api().post_recv(pair_.get(), batch.data(), &bad);
+    if (error != 0) {
+      fail("receives could not be posted (" + errno_text(error) + ")");
+      throw *broken_;
+    }
+    count -= static_cast<std::uint32_t>(size);
+  }
+}
+
+void VerbsEndpoint::send_credits() {
+  if (!receives_.owes_credits() || !sends_.has_room() || closed_ || broken_ || hung_up_) return;
+  const ReceiveQueue::Credits credits = receives_.take_credits();
+  notify({Immediate::Kind::credits, static_cast<std::uint16_t>(credits.slots),
+          static_cast<std::uint16_t>(credits.receives)});
+}
+
+// --- completions ---------------------------------------------------------------------------------
+
+bool VerbsEndpoint::poll() {
+  if (closed_ || broken_) return false;
+  bool news = false;
+  std::array<ibv_wc, kPollBatch> completions;
+  for (int count = kPollBatch; count == kPollBatch && !broken_;) {
+    count = device_->api().poll_cq(completions_.get(), kPollBatch, completions.data());
+    if (count < 0) fail("its completion queue cannot be read");
+    for (int i = 0; i < count; ++i) on_completion(completions[static_cast<std::size_t>(i)]);
+    news = news || count > 0;
+  }
+  // A flushed request says only that something failed before; the device may say what.
+  if (flush_seen_ && !broken_) {
+    device_->poll_events();
+    if (!broken_ && peer_hung_up()) check_socket();
+    if (!broken_ && !hung_up_) fail(probable_cause(IBV_WC_WR_FLUSH_ERR));
+  }
+  if (broken_ || hung_up_) return news;
+  try {
+    if (const std::uint32_t count = receives_.to_post(); count > 0) {
+      post_receives(count);
+      receives_.posted();
+    }
+    return_loans();
+    continue_put();
+    send_credits();
+  } catch (const Error&) {
+    // fail() has kept it for the next call on this endpoint.
+  }
+  return news;
+}
+
+void VerbsEndpoint::on_completion(const ibv_wc& completion) {
+  // In a failed completion nothing but wr_id, status, qp_num and vendor_err means anything.
+  if (completion.status != IBV_WC_SUCCESS) {
+    on_failure(completion);
+  } else if (completion.wr_id == kReceive) {
+    on_notification(from_wire(completion.imm_data));
+  } else if (!sends_.complete(completion.wr_id)) {
+    fail("the device completed request " + std::to_string(completion.wr_id) +
+         ", which is not under way");
+  }
+}
+
+void VerbsEndpoint::on_notification(Immediate immediate) {
+  if (immediate.kind == Immediate::Kind::credits) {
+    receives_.took_credits();
+    allowed_ += immediate.low;
+    messages_freed_ += immediate.high;
+    if (messages_freed_ > messages_sent_) fail("the peer freed messages that were never sent");
+    return;
+  }
+  receives_.took_data();
+  switch (immediate.kind) {
+    case Immediate::Kind::put:
+      if (immediate.low < kMaxLanes) {
+        ++arrived_[immediate.low];
+        return;
+      }
+      break;
+    case Immediate::Kind::message:
+      if (immediate.high == messages_received_ % slots_ && immediate.low > 0 &&
+          immediate.low <= kMaxMessage && messages_received_ - messages_popped_ < slots_) {
+        lengths_[immediate.high] = immediate.low;
+        ++messages_received_;
+        return;
+      }
+      break;
+    case Immediate::Kind::hello:
+      hello_heard_ = true;
+      return;
+    case Immediate::Kind::credits:
+      break;
+  }
+  fail("the peer sent a notification that makes no sense (a defect, or another version)");
+}
+
+void VerbsEndpoint::on_failure(const ibv_wc& completion) {
+  if (completion.status == IBV_WC_WR_FLUSH_ERR) {
+    flush_seen_ = true;
+    return;
+  }
+  // A peer that has left answers nothing: then its leaving is the news.
+  if (completion.status == IBV_WC_RETRY_EXC_ERR && peer_hung_up()) {
+    check_socket();
+    return;
+  }
+  fail(std::string(device_->api().wc_status_str(completion.status)) + " (vendor code " +
+       std::to_string(completion.vendor_err) + "): " + probable_cause(completion.status));
+}
+
+void VerbsEndpoint::arm() {
+  if (closed_ || broken_) return;
+  if (device_->api().req_notify_cq(completions_.get(), 0) != 0) {
+    fail("its completion queue cannot be armed");
+  }
+}
+
+}  // namespace paceline::transport::verbs

@@ -1,0 +1,188 @@
+// Carries out what was posted.
+#include "transport/fake_objects.h"
+
+namespace paceline::transport::verbs {
+
+// --- the network ---
+
+FakeNetwork::Book FakeNetwork::book() const {
+  const std::lock_guard lock(mutex_);
+  return book_;
+}
+
+void FakeNetwork::fail_registrations(int error) {
+  const std::lock_guard lock(mutex_);
+  registration_error_ = error;
+}
+
+void FakeNetwork::fail_next_request(ibv_wc_status status) {
+  const std::lock_guard lock(mutex_);
+  next_status_ = status;
+}
+
+void FakeNetwork::cut() {
+  const std::lock_guard lock(mutex_);
+  cut_ = true;
+}
+
+void FakeNetwork::report(ibv_event_type type) {
+  const std::lock_guard lock(mutex_);
+  for (FakeContext* context : contexts_) {
+    ibv_async_event event{};
+    event.event_type = type;
+    context->events.push_back(event);
+    wake(context->async_fd);
+  }
+}
+
+void FakeNetwork::pump() {
+  for (auto& [number, pair] : pairs_) {
+    while (!pair->requests.empty() && (reluctance_ == 0 || random_() % reluctance_ == 0)) {
+      if (!carry_out(*pair)) break;
+    }
+  }
+}
+
+bool FakeNetwork::path_works(FakeQp& from, FakeQp& to, std::uint64_t length) const {
+  if (cut_ || to.state < IBV_QPS_RTR || to.state > IBV_QPS_RTS) return false;
+  if (to.attributes.dest_qp_num != from.qp_num) return false;
+  const ibv_ah_attr& address = from.attributes.ah_attr;
+  if (from.port().link_layer == IBV_LINK_LAYER_INFINIBAND) {
+    if (to.port().lid != address.dlid) return false;
+  } else {
+    const GidEntry* own = entry_at(from.port(), address.grh.sgid_index);
+    const bool routed =
+        own != nullptr && address.is_global == 1 &&
+        std::any_of(to.port().gids.begin(), to.port().gids.end(), [&](const auto& e) {
+          return e.kind == own->kind && std::memcmp(e.gid.data(), address.grh.dgid.raw, 16) == 0;
+        });
+    if (!routed) return false;
+  }
+  // A packet larger than the other side's port takes vanishes.
+  const std::uint64_t packet = std::min<std::uint64_t>(length, 128u << from.attributes.path_mtu);
+  return packet <= (128u << to.port().mtu);
+}
+
+ibv_mr* FakeNetwork::find(std::uint32_t key, const ibv_pd* domain, std::uint64_t address,
+                          std::uint64_t length, int access) const {
+  const auto found = regions_.find(key);
+  if (found == regions_.end() || (found->second.second & access) != access) return nullptr;
+  ibv_mr* region = found->second.first;
+  const auto begin = reinterpret_cast<std::uint64_t>(region->addr);
+  if (region->pd != domain || address < begin || length > region->length ||
+      address - begin > region->length - length) {
+    return nullptr;
+  }
+  return region;
+}
+
+void FakeNetwork::complete(FakeCq& queue, const ibv_wc& completion) {
+  if (queue.entries.size() >= queue.capacity) {
+    ++book_.completion_overflows;
+    ibv_async_event event{};
+    event.event_type = IBV_EVENT_CQ_ERR;
+    event.element.cq = &queue;
+    auto* context = static_cast<FakeContext*>(queue.context);
+    context->events.push_back(event);
+    wake(context->async_fd);
+    return;
+  }
+  queue.entries.push_back(completion);
+  if (queue.armed && queue.to != nullptr) {
+    queue.armed = false;
+    ++queue.unacknowledged;
+    queue.to->woken.push_back(&queue);
+    wake(queue.to->fd);
+  }
+}
+
+void FakeNetwork::break_pair(FakeQp& pair) {
+  if (pair.state == IBV_QPS_ERR) return;
+  pair.state = IBV_QPS_ERR;
+  for (const FakeRequest& request : pair.requests) {
+    complete(*pair.completions, failed(request.wr.wr_id, IBV_WC_WR_FLUSH_ERR, pair.qp_num));
+  }
+  pair.requests.clear();
+  for (const std::uint64_t wr_id : pair.receives) {
+    complete(*pair.completions, failed(wr_id, IBV_WC_WR_FLUSH_ERR, pair.qp_num));
+  }
+  pair.receives.clear();
+}
+
+void FakeNetwork::fail_head(FakeQp& pair, ibv_wc_status status) {
+  complete(*pair.completions, failed(pair.requests.front().wr.wr_id, status, pair.qp_num));
+  pair.requests.pop_front();
+  break_pair(pair);
+}
+
+/// The oldest request of `from`; false if it must stay.
+bool FakeNetwork::carry_out(FakeQp& from) {
+  FakeRequest& request = from.requests.front();
+  const ibv_send_wr& wr = request.wr;
+  const std::uint64_t length = wr.num_sge == 0 ? 0 : request.piece.length;
+  if (next_status_ != IBV_WC_SUCCESS) {
+    fail_head(from, next_status_);
+    next_status_ = IBV_WC_SUCCESS;
+    return false;
+  }
+  const bool inlined = (wr.send_flags & IBV_SEND_INLINE) != 0;
+  if (length > from.port().max_message) {
+    fail_head(from, IBV_WC_LOC_LEN_ERR);
+    return false;
+  }
+  if (!inlined && length > 0 &&
+      find(request.piece.lkey, from.pd, request.piece.addr, length, 0) == nullptr) {
+    fail_head(from, IBV_WC_LOC_PROT_ERR);
+    return false;
+  }
+  const auto found = pairs_.find(from.attributes.dest_qp_num);
+  if (found == pairs_.end() || !path_works(from, *found->second, length)) {
+    if (++request.tries > kMostTries) fail_head(from, IBV_WC_RETRY_EXC_ERR);
+    return false;
+  }
+  FakeQp& to = *found->second;
+  if (length > 0 && find(wr.wr.rdma.rkey, to.pd, wr.wr.rdma.remote_addr, length,
+                         IBV_ACCESS_REMOTE_WRITE) == nullptr) {
+    fail_head(from, IBV_WC_REM_ACCESS_ERR);
+    ibv_async_event event{};
+    event.event_type = IBV_EVENT_QP_ACCESS_ERR;
+    event.element.qp = &to;
+    to.owner->events.push_back(event);
+    wake(to.owner->async_fd);
+    break_pair(to);
+    return false;
+  }
+  const bool notifies = wr.opcode == IBV_WR_RDMA_WRITE_WITH_IMM;
+  if (notifies && to.receives.empty()) {
+    ++book_.missing_receives;
+    if (from.attributes.rnr_retry == 0) fail_head(from, IBV_WC_RNR_RETRY_EXC_ERR);
+    return false;
+  }
+  const void* source = inlined ? static_cast<const void*>(request.inlined.data())
+                               : reinterpret_cast<const void*>(request.piece.addr);
+  if (length > 0) std::memcpy(reinterpret_cast<void*>(wr.wr.rdma.remote_addr), source, length);
+  if (notifies) {
+    ibv_wc arrival{};
+    arrival.wr_id = to.receives.front();
+    arrival.opcode = IBV_WC_RECV_RDMA_WITH_IMM;
+    arrival.wc_flags = IBV_WC_WITH_IMM;
+    arrival.imm_data = wr.imm_data;
+    arrival.byte_len = static_cast<std::uint32_t>(length);
+    arrival.qp_num = to.qp_num;
+    to.receives.pop_front();
+    complete(*to.completions, arrival);
+  }
+  if ((wr.send_flags & IBV_SEND_SIGNALED) != 0) {
+    ibv_wc done{};
+    done.wr_id = wr.wr_id;
+    done.opcode = IBV_WC_RDMA_WRITE;
+    done.qp_num = from.qp_num;
+    from.signalled[wr.wr_id] = request.number;
+    ++book_.completions;
+    complete(*from.completions, done);
+  }
+  from.requests.pop_front();
+  return true;
+}
+
+}  // namespace paceline::transport::verbs
