@@ -106,7 +106,7 @@ bool TcpEndpoint::put(Lane lane, ConstBytes source, const Registration* /*not ne
   // Lanes begin at different links, so that small puts of different lanes do not wait for each
   // other, and a lane's own small puts need no reordering.
   const std::size_t n = source.size();
-  const std::size_t wide = n < kStripeBytes ? 1 : links_.size();
+  const std::size_t wide = std::clamp(n / kMinPiece, std::size_t{1}, links_.size());
   const std::size_t piece = std::clamp((n + wide - 1) / wide, std::size_t{1}, kMaxPiece);
   const std::size_t pieces = std::max<std::size_t>(1, (n + piece - 1) / piece);
   if (pieces > kMaxPieces) {

@@ -18,9 +18,11 @@
 
 namespace paceline::transport::tcp {
 
-/// A put is cut into one piece per link from this length on. Below, the receiver's second wake-up
-/// and the second pair of system calls cost more than the second stream gains.
-inline constexpr std::size_t kStripeBytes = 64 * 1024;
+/// A put is cut into one piece per link, but none shorter than this. On one machine, where a second
+/// stream can gain nothing, two pieces of 64 KiB cost a fifth more processor time than one of 128
+/// (24.5 against 20.4 µs, both ends together), pieces of 512 KiB 3 % more; shorter ones would cost
+/// more than a network of 10 Gb/s, which takes 52 µs for 64 KiB, gives back.
+inline constexpr std::size_t kMinPiece = 64 * 1024;
 
 /// Messages in the peer's mailbox or on the way to it. Announcements of as many operations as
 /// anybody has under way; the receiver needs up to this many times kMaxMessage per peer.

