@@ -72,6 +72,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   void throw_if_failed();
   /// Lock held. `found` is what this rank found itself, if anything.
   void conclude(const std::optional<Error>& found);
+  [[nodiscard]] bool may_be_an_echo(const Error& found) const;
   [[nodiscard]] Error settle(const std::optional<Error>& found);
   [[nodiscard]] Error error_from(const bootstrap::FailureNotice& notice) const;
   [[nodiscard]] std::optional<bootstrap::FailureNotice> notice();

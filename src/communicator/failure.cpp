@@ -8,9 +8,10 @@ namespace paceline {
 
 namespace {
 
-/// A wire that breaks is mostly the echo of something else: a rank that died, or one that closed
-/// its links because it knows of a failure. That news travels over the control tree, within
-/// milliseconds; only when it does not come is the wire itself to blame.
+/// A peer that does not go on mostly waits for another one. A wire that breaks is mostly the echo
+/// of something else: a rank that died, or one that closed its links because it knows of a failure.
+/// That news travels over the control tree, within milliseconds; only when it does not come is what
+/// we see itself to blame.
 constexpr auto kNewsTime = std::chrono::milliseconds(1000);
 
 Bytes call_bytes(const engine::Call& call) {
@@ -23,10 +24,6 @@ std::optional<engine::Call> call_from(ConstBytes bytes) {
   const std::uint64_t count = r.u64();
   if (!r.finished()) return std::nullopt;
   return engine::Call::from_words(word, count);
-}
-
-bool may_be_an_echo(ErrorCode code) {
-  return code == ErrorCode::transport_failed || code == ErrorCode::peer_failed;
 }
 
 }  // namespace
@@ -63,10 +60,16 @@ void CommunicatorCore::conclude(const std::optional<Error>& found) {
   engine_->fail(*error_);
 }
 
+// A broken wire, and a peer that does not go on although it has entered the call.
+bool CommunicatorCore::may_be_an_echo(const Error& found) const {
+  return found.code() == ErrorCode::transport_failed || found.code() == ErrorCode::peer_failed ||
+         (found.code() == ErrorCode::timeout && !engine_->waits_for_the_absent());
+}
+
 // Which error everybody sees: the news from the control tree if there is any, else what this rank
 // has found, which then becomes the news.
 Error CommunicatorCore::settle(const std::optional<Error>& found) {
-  if (found && may_be_an_echo(found->code())) {
+  if (found && may_be_an_echo(*found)) {
     const auto end = std::chrono::steady_clock::now() + kNewsTime;
     while (!notice() && std::chrono::steady_clock::now() < end) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));

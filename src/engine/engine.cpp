@@ -232,12 +232,28 @@ void Engine::refuse(const Operation& operation, const Edge& edge, ConstBytes mes
               where(operation, edge.peer));
 }
 
+// Peers that were expected to say that they have entered the call, and have not.
+std::vector<int> Engine::absent(const Operation& operation) const {
+  std::vector<int> absent;
+  if (operation.plan_->eager() || operation.phase_ != Phase::running) return absent;
+  for (int peer : operation.plan_->peers()) {
+    const auto& e = edges_[static_cast<std::size_t>(peer)];
+    if (e->bound_for != operation.sequence_ + 1) absent.push_back(peer);
+  }
+  return absent;
+}
+
+bool Engine::waits_for_the_absent() const {
+  return !queue_.empty() && !absent(*queue_.front()).empty();
+}
+
 void Engine::throw_timeout(const Operation& operation) const {
   std::string text = numbered(operation.sequence_, operation.call()) + " on rank " +
                      std::to_string(options_.rank) + " made no progress for " +
                      std::to_string(timeout_ / kMillisecond) + " ms: ";
-  const int peer = operation.waiting_for_;
+  int peer = operation.waiting_for_;
   const std::string name = peer == Error::kNoRank ? "a peer" : peers_.name(peer);
+  const std::vector<int> missing = absent(operation);
   switch (operation.phase_) {
     case Phase::linking:
       text += name + " did not make a link";
@@ -246,11 +262,15 @@ void Engine::throw_timeout(const Operation& operation) const {
       text += name + " takes no messages";
       break;
     case Phase::running:
-      text += "it waits for " + name;
-      if (peer != Error::kNoRank && !operation.plan_->eager() &&
-          edges_[static_cast<std::size_t>(peer)]->bound_for != operation.sequence_ + 1) {
-        text += ", which has not entered the call";
+      if (missing.empty()) {
+        text += "it waits for " + name;
+        break;
       }
+      peer = missing.front();
+      for (std::size_t i = 0; i < missing.size(); ++i) {
+        text += (i == 0 ? "" : ", ") + peers_.name(missing[i]);
+      }
+      text += missing.size() == 1 ? " has not entered the call" : " have not entered the call";
       break;
     case Phase::flushing:
       text += name + " does not take the data";
@@ -265,7 +285,11 @@ void Engine::throw_timeout(const Operation& operation) const {
 
 void Engine::examine_stall(Nanoseconds now) {
   if (queue_.empty()) return;
-  const Operation& operation = *queue_.front();
+  Operation& operation = *queue_.front();
+  // Announcements are read when a step needs them; a time-out wants to know of all of them.
+  if (operation.phase_ == Phase::running && !operation.plan_->eager()) {
+    for (int peer : operation.plan_->peers()) PutRun(*this, operation).bound(edge(peer));
+  }
   for (const auto& e : edges_) {
     if (e == nullptr || e->endpoint == nullptr) continue;
     const ConstBytes message = look(*e, operation.waiting_for_);

@@ -102,6 +102,9 @@ class Engine {
   /// Looks for peers that the current operation does not talk to but that are calling something
   /// else, and for a passed deadline. For turns in which nothing moves; throws like poll().
   void examine_stall(Nanoseconds now);
+  /// True if the current operation waits for a peer that has not entered it. If not, the peer may
+  /// itself be waiting for another one that is to blame.
+  [[nodiscard]] bool waits_for_the_absent() const;
 
  private:
   friend class EagerRun;
@@ -115,6 +118,7 @@ class Engine {
   void finish(Operation& operation);
   /// Throws what is wrong with a message that is not the one `operation` expects on `edge`.
   [[noreturn]] void refuse(const Operation& operation, const Edge& edge, ConstBytes message) const;
+  [[nodiscard]] std::vector<int> absent(const Operation& operation) const;
   [[noreturn]] void throw_timeout(const Operation& operation) const;
   [[nodiscard]] Error::Where where(const Operation& operation, int peer) const;
   static ConstBytes look(const Edge& edge, int waiting_for);

@@ -67,7 +67,6 @@ bool PutRun::announce() {
 
 bool PutRun::bound(Edge& edge) {
   if (edge.bound_for == operation_.sequence_ + 1) return true;
-  operation_.waiting_for_ = edge.peer;
   const ConstBytes message = edge.endpoint->front();
   if (message.empty()) return false;
   const Header expected = Header::make(MessageKind::announcement, kAnnouncementBytes, 0,
@@ -184,6 +183,7 @@ bool PutRun::advance() {
   // Peers whose announcement no step needed (an operation of zero elements still compares).
   if (!all_finished) return moved;
   for (int peer : operation_.plan_->peers()) {
+    operation_.waiting_for_ = peer;
     if (!bound(engine_.edge(peer))) return moved;
   }
   operation_.phase_ = Phase::flushing;
@@ -245,12 +245,10 @@ bool PutRun::put(const Step& step, Lane lane, std::uint64_t instance) {
 
 bool PutRun::wait(const Step& step, Lane lane, std::uint64_t instance) {
   Edge& edge = engine_.edge(step.peer);
+  operation_.waiting_for_ = step.peer;
   // The peer's put needs nothing of its announcement here, but what must be copied does.
   if (!bound(edge)) return false;
-  if (edge.endpoint->arrived(lane) <= edge.consumed[lane]) {
-    operation_.waiting_for_ = step.peer;
-    return false;
-  }
+  if (edge.endpoint->arrived(lane) <= edge.consumed[lane]) return false;
   ++edge.consumed[lane];
   if (step.target.length != 0 && collectives::lowered_wait_copies(step, edge.reach)) {
     const Bases bases = mine(lane, instance);
@@ -278,6 +276,7 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
       continue;
     }
     Edge& edge = engine_.edge(operand.owner);
+    operation_.waiting_for_ = operand.owner;
     if (!bound(edge)) return false;
     if (collectives::lower_source(operand, edge.reach) == LoweredOperand::direct) {
       sources.push_back(at(theirs(edge, lane, instance), operand.slice, element_));
@@ -292,6 +291,7 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
       continue;
     }
     Edge& edge = engine_.edge(operand.owner);
+    operation_.waiting_for_ = operand.owner;
     if (!bound(edge)) return false;
     switch (collectives::lower_destination(operand, edge.reach)) {
       case LoweredOperand::direct:

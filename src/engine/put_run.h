@@ -17,6 +17,8 @@ class PutRun {
   /// Reads the peers' announcements and moves every lane as far as it goes; true if any moved.
   /// Sets the phase to flushing when all lanes are done.
   bool advance();
+  /// True once the peer has announced this operation.
+  bool bound(Edge& edge);
 
  private:
   /// A slice of mine, or of a peer that is mapped here.
@@ -28,8 +30,6 @@ class PutRun {
   };
 
   Announcement describe(const Edge& edge) const;
-  /// True once the peer has announced this operation.
-  bool bound(Edge& edge);
   bool bind(Edge& edge, const Announcement& announcement);
 
   bool advance_lane(transport::Lane lane, LaneState& state);

@@ -80,9 +80,9 @@ TEST_P(Mismatched, EverybodyHearsOfBothCalls) {
   run_world(
       size,
       [&, &m = mismatch](Communicator& comm) {
-        comm.barrier();
         std::vector<float> x(100'000, 5.f);
         const Error error = expect_error([&] {
+          comm.barrier();  // the news may overtake a rank that is still in here
           (comm.rank() == last ? m.bad : m.good)(comm, x);
           comm.barrier();  // a rank that was done before may learn of it here
         });
@@ -173,6 +173,7 @@ TEST(Abort, FromAnotherThreadWhileWaiting) {
   run_world(2, [](Communicator& comm) {
     comm.barrier();
     if (comm.rank() == 1) {
+      while (!comm.failed()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
       const Error error = expect_error([&] { comm.barrier(); });
       EXPECT_EQ(error.code(), ErrorCode::aborted) << error.what();
       return;
@@ -188,8 +189,7 @@ TEST(Abort, FromAnotherThreadWhileWaiting) {
       work.wait();
     });
     other.join();
-    EXPECT_TRUE(error.code() == ErrorCode::aborted || error.code() == ErrorCode::mismatch)
-        << error.what();
+    EXPECT_EQ(error.code(), ErrorCode::aborted) << error.what();
   });
 }
 
