@@ -1,9 +1,9 @@
 #include "bootstrap/control.h"
 
 #include <algorithm>
-#include <iomanip>
-#include <sstream>
 #include <utility>
+
+#include "bootstrap/text.h"
 
 namespace paceline::bootstrap {
 
@@ -13,12 +13,6 @@ namespace {
 /// in a second, which costs nothing.
 Nanoseconds beat(Nanoseconds timeout) {
   return std::clamp<Nanoseconds>(timeout / 4, kMillisecond, kSecond);
-}
-
-std::string seconds(Nanoseconds time) {
-  std::ostringstream out;
-  out << std::setprecision(3) << static_cast<double>(time) / static_cast<double>(kSecond) << " s";
-  return out.str();
 }
 
 }  // namespace
@@ -131,9 +125,10 @@ void Control::tick() {
   }
   if (!silent) return;
   forget(silent);
-  died(silent->rank, "has been silent for " + seconds(now - silent->heard) +
+  died(silent->rank, "has been silent for " +
+                         seconds(std::chrono::nanoseconds(now - silent->heard)) +
                          " (stopped, overloaded or cut off; PACELINE_HEARTBEAT_TIMEOUT is " +
-                         seconds(timeout_) + ")");
+                         seconds(std::chrono::nanoseconds(timeout_)) + ")");
 }
 
 void Control::forget(const std::shared_ptr<Peer>& peer) {

@@ -3,12 +3,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <iomanip>
-#include <sstream>
 #include <utility>
 
 #include "bootstrap/graph.h"
 #include "bootstrap/secret.h"
+#include "bootstrap/text.h"
 
 namespace paceline::bootstrap {
 
@@ -25,12 +24,6 @@ constexpr Nanoseconds kLinkPatience = kSecond;
 constexpr Nanoseconds kLateRound = kSecond / 5;
 /// A rank that has left answers "refused" at once; one whose host is gone does not answer.
 constexpr Nanoseconds kRingDial = 5 * kSecond;
-
-std::string seconds(std::chrono::milliseconds time) {
-  std::ostringstream out;
-  out << std::setprecision(3) << static_cast<double>(time.count()) / 1000.0 << " s";
-  return out.str();
-}
 
 std::string fresh_local_name() {
   return "paceline-" + hex(random_bytes(16));

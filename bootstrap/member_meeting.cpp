@@ -1,25 +1,14 @@
 // How a Member comes to know the others: rendezvous, control links, directory. All of it runs on
 // the service thread.
 #include <algorithm>
-#include <iomanip>
-#include <sstream>
 #include <utility>
 
 #include "bootstrap/graph.h"
 #include "bootstrap/member.h"
 #include "bootstrap/secret.h"
+#include "bootstrap/text.h"
 
 namespace paceline::bootstrap {
-
-namespace {
-
-std::string seconds(std::chrono::milliseconds time) {
-  std::ostringstream out;
-  out << std::setprecision(3) << static_cast<double>(time.count()) / 1000.0 << " s";
-  return out.str();
-}
-
-}  // namespace
 
 void Member::begin() {
   try {

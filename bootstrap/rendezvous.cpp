@@ -1,11 +1,10 @@
 #include "bootstrap/rendezvous.h"
 
 #include <algorithm>
-#include <iomanip>
-#include <sstream>
 #include <utility>
 
 #include "bootstrap/graph.h"
+#include "bootstrap/text.h"
 
 namespace paceline::bootstrap {
 
@@ -19,12 +18,6 @@ constexpr Nanoseconds kBulletin = kSecond / 4;
 constexpr Nanoseconds kGrace = 2 * kSecond;
 /// How many missing ranks a text names.
 constexpr int kNamed = 16;
-
-std::string seconds(Nanoseconds time) {
-  std::ostringstream out;
-  out << std::setprecision(3) << static_cast<double>(time) / static_cast<double>(kSecond) << " s";
-  return out.str();
-}
 
 }  // namespace
 
@@ -142,7 +135,8 @@ void Rendezvous::on_time_out() {
     const auto first = std::find(arrivals_.begin(), arrivals_.end(), std::nullopt);
     const std::string hints = events_.hints();
     problem_ = {ErrorCode::timeout, static_cast<int>(first - arrivals_.begin()),
-                missing() + " did not arrive within " + seconds(timeout_) +
+                missing() + " did not arrive within " +
+                    seconds(std::chrono::nanoseconds(timeout_)) +
                     (hints.empty() ? "" : "; " + hints) +
                     "; is every rank started? (the limit is PACELINE_TIMEOUT)"};
   }

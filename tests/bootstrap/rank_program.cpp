@@ -1,5 +1,6 @@
 // One rank as a process. Without arguments, under Open MPI: two communicators one after the other.
-// With them: rank size root heartbeat_ms; then it takes commands from its standard input.
+// With them: rank size root heartbeat_ms [secret]; then it takes commands from its standard input.
+// A root that begins with a slash is a file store's directory.
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -55,7 +56,12 @@ int under_open_mpi() {
 }
 
 int commanded(Config config) {
-  std::unique_ptr<Bootstrap> bootstrap = paceline::bootstrap::create(config);
+  std::shared_ptr<paceline::Store> store;
+  if (config.root.starts_with("/")) {
+    store = paceline::make_file_store(config.root);
+    config.root.clear();
+  }
+  std::unique_ptr<Bootstrap> bootstrap = paceline::bootstrap::create(config, store);
   check_gather(*bootstrap);
   bootstrap->watch({[](const paceline::bootstrap::FailureNotice& notice) {
                       say("failed " + std::to_string(static_cast<int>(notice.code)) + " " +
@@ -90,13 +96,14 @@ int commanded(Config config) {
 int main(int argc, char** argv) {
   try {
     if (argc == 1) return under_open_mpi();
-    if (argc != 5) return 2;
+    if (argc != 5 && argc != 6) return 2;
     Config config;
     config.rank = std::atoi(argv[1]);
     config.size = std::atoi(argv[2]);
     config.root = argv[3];
     config.timeout = std::chrono::seconds(20);
     config.heartbeat_timeout = std::chrono::milliseconds(std::atoi(argv[4]));
+    if (argc == 6) config.secret = argv[5];
     return commanded(config);
   } catch (const Error& e) {
     say(std::string("error ") + e.what());
