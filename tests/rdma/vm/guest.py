@@ -103,6 +103,9 @@ class Machine:
     def __init__(self, image: prepare.Image, accel: str, cpus: int, memory: int,
                  command: list[str], out, err) -> None:
         extra = cpio.Archive()
+        # Not in the cached part, which would go stale with every change of the script.
+        script = pathlib.Path(__file__).resolve().parent / "init.sh"
+        extra.file("init", script.read_bytes(), 0o755)
         extra.file("command", command_file(command), 0o755)
         initrd = memory_file("initrd", image.initramfs.read_bytes() + extra.bytes())
         self._console = memory_file("console")

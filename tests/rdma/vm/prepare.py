@@ -17,7 +17,7 @@ import tempfile
 import cpio
 
 # Raise it when the content of the cached image changes.
-LAYOUT = 1
+LAYOUT = 2
 
 # Debian package -> a program or file that it brings.
 PACKAGES = {
@@ -127,14 +127,12 @@ def module_files(tree: pathlib.Path, release: str) -> list[str]:
 
 
 def make_initramfs(tree: pathlib.Path, release: str) -> bytes:
-    here = pathlib.Path(__file__).resolve().parent
     archive = cpio.Archive()
     for folder in ("bin", "proc", "sys", "dev", "modules", "lower", "layer", "host"):
         archive.folder(folder)
     busybox = find_program("busybox")
     assert busybox is not None
     archive.file("bin/busybox", pathlib.Path(busybox).read_bytes(), 0o755)
-    archive.file("init", (here / "init.sh").read_bytes(), 0o755)
     order = []
     for path in module_files(tree, release):
         name = os.path.basename(path)
@@ -168,15 +166,6 @@ def cache_root() -> pathlib.Path:
     return pathlib.Path(base) / "paceline" / "rdma-vm"
 
 
-def is_current(folder: pathlib.Path) -> bool:
-    """Whole, and not older than the script that is baked into it."""
-    try:
-        made = (folder / "initramfs").stat().st_mtime
-        return made >= (pathlib.Path(__file__).resolve().parent / "init.sh").stat().st_mtime
-    except FileNotFoundError:
-        return False
-
-
 def image() -> Image:
     """The machine's files, made now if they are missing."""
     if not sys.platform.startswith("linux") or os.uname().machine != "x86_64":
@@ -188,6 +177,6 @@ def image() -> Image:
     folder = root / f"{package}_{version}_{LAYOUT}".replace("/", "-").replace(":", "-")
     with open(root / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several at once: one makes it, the others wait
-        if not is_current(folder):
+        if not (folder / "initramfs").exists():
             build(folder, package)
     return Image(folder, folder / "kernel", folder / "initramfs")
