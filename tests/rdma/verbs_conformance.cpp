@@ -21,6 +21,8 @@ class DeviceWorld final : public World {
   [[nodiscard]] std::unique_ptr<Transport> make_transport(int /*rank*/) override {
     return make_verbs_transport(options_);
   }
+  // The processor, the device and its driver are emulated, maybe on a machine that is busy.
+  [[nodiscard]] Nanoseconds patience() const override { return 8 * kPatience; }
   [[nodiscard]] bool wakes_by_descriptor() const override { return true; }
 
  private:

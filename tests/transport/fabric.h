@@ -26,6 +26,9 @@
 
 namespace paceline::transport::conformance {
 
+/// How long anything that must happen may take, on a loaded machine under a sanitizer.
+inline constexpr Nanoseconds kPatience = 30 * kSecond;
+
 /// What a wire supplies to be tested. One World per test.
 class World {
  public:
@@ -34,6 +37,8 @@ class World {
   World& operator=(const World&) = delete;
   virtual ~World() = default;
   [[nodiscard]] virtual std::unique_ptr<Transport> make_transport(int rank) = 0;
+  /// How long this wire may take for what must happen.
+  [[nodiscard]] virtual Nanoseconds patience() const { return kPatience; }
   /// Lets time pass between two rounds of progress. More ranks than cores is normal.
   virtual void pass_time() { std::this_thread::yield(); }
   /// True if each rank may live in a thread of its own (false: the ranks share a virtual clock).
@@ -47,9 +52,6 @@ struct Wire {
   std::string name;
   std::function<std::unique_ptr<World>()> make_world;
 };
-
-/// How long anything that must happen may take, on a loaded machine under a sanitizer.
-inline constexpr Nanoseconds kPatience = 30 * kSecond;
 
 /// Fills with bytes that depend on `seed` and on the position, so that a shifted, torn or stale
 /// copy differs.
@@ -194,7 +196,7 @@ class Fabric {
   [[nodiscard]] bool until(Done done) {
     const Nanoseconds start = steady_now();
     while (!done()) {
-      if (steady_now() - start > kPatience) return false;
+      if (steady_now() - start > world->patience()) return false;
       step();
     }
     return true;
@@ -204,7 +206,7 @@ class Fabric {
   [[nodiscard]] Error until_error(const std::vector<std::function<void()>>& actions) {
     const Nanoseconds start = steady_now();
     try {
-      while (steady_now() - start < kPatience) {
+      while (steady_now() - start < world->patience()) {
         for (const auto& action : actions) action();
         step();
       }

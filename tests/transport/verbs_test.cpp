@@ -104,6 +104,29 @@ TEST(VerbsLink, ThatCarriesNothingFailsWhenItIsMade) {
               "transport retry counter exceeded", "does not answer", "MTU"});
 }
 
+TEST(VerbsLink, PeerThatDiesWhileThePathIsTriedIsNoticed) {
+  Pair pair({}, roce_device(0), roce_device(1), 2);
+  pair.network->cut();
+  auto [dialed, accepted] = stream_pairs({});
+  auto dialer = pair.transports[0]->connect(1, Role::dialer, std::move(dialed));
+  auto listener = pair.transports[1]->connect(0, Role::listener, std::move(accepted));
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(dialer->poll(), nullptr);
+    EXPECT_EQ(listener->poll(), nullptr);
+  }
+  listener.reset();
+  std::string text;
+  for (int i = 0; i < 10 && text.empty(); ++i) {
+    try {
+      (void)dialer->poll();
+    } catch (const Error& error) {
+      text = error.what();
+      EXPECT_EQ(error.peer(), 1);
+    }
+  }
+  expect_has(text, {"rank 1", "closed its RDMA link or died"});
+}
+
 TEST(VerbsDevice, AbsenceIsASentence) {
   auto network = std::make_shared<FakeNetwork>();
   auto none = std::make_shared<FakeVerbs>(network, std::vector<FakeDevice>{});

@@ -59,28 +59,29 @@ bool VerbsConnector::read_to(std::size_t length) {
 
 std::unique_ptr<Endpoint> VerbsConnector::poll() {
   if (!endpoint_) return nullptr;
-  const bool all_out = write_out();
   switch (stage_) {
     case Stage::descriptions:
+      (void)write_out();
       if (!read_to(QpInfo::kPackedSize)) return nullptr;
       endpoint_->connect_to(QpInfo::unpack(in_, peer_));
       out_.push_back(kReady);
-      (void)write_out();
       stage_ = Stage::ready;
       [[fallthrough]];
-    case Stage::ready:
-      if (!read_to(QpInfo::kPackedSize + 1)) return nullptr;
+    case Stage::ready: {
+      const bool all_out = write_out();
+      if (!read_to(QpInfo::kPackedSize + 1) || !all_out) return nullptr;
       if (in_.back() != kReady) {
         throw Error(ErrorCode::transport_failed,
                     "rank " + std::to_string(peer_) + " did not say that its RDMA link is ready",
                     {.peer = peer_});
       }
+      endpoint_->keep_socket(std::move(socket_));
       endpoint_->say_hello();
       stage_ = Stage::hello;
       return nullptr;
+    }
     case Stage::hello:
-      if (!all_out || !endpoint_->said_and_heard_hello()) return nullptr;
-      endpoint_->keep_socket(std::move(socket_));
+      if (!endpoint_->said_and_heard_hello()) return nullptr;
       return std::move(endpoint_);
   }
   return nullptr;

@@ -170,8 +170,11 @@ void VerbsEndpoint::say_hello() {
 
 bool VerbsEndpoint::said_and_heard_hello() {
   poll();
+  if (!broken_) check_socket();
+  // A peer that has come and gone since is for whoever gets the endpoint.
+  if (hello_heard_ && sends_.done() >= hello_number_) return true;
   check_usable();
-  return hello_heard_ && sends_.done() >= hello_number_;
+  return false;
 }
 
 // --- trouble and the end -------------------------------------------------------------------------
