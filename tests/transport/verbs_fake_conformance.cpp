@@ -39,6 +39,8 @@ class FakeWorld final : public World {
     return make_verbs_transport(
         setup_.options, std::make_shared<FakeVerbs>(network_, std::vector<FakeDevice>{device}));
   }
+  // A reluctant network under a thread sanitizer, on a busy machine, is slow.
+  [[nodiscard]] Nanoseconds patience() const override { return 4 * kPatience; }
   // A reluctant network moves only when somebody polls.
   [[nodiscard]] bool wakes_by_descriptor() const override { return setup_.reluctance == 0; }
 
