@@ -185,9 +185,12 @@ TEST_F(Strangers, WithTheSecretButOfAnotherCommunicatorAreTold) {
         text = said;
         news.notify_all();
       };
-      const auto dial = Dial::start(
-          service, plan, [&](UniqueFd, const Bytes&) { say("let in"); },
-          [&](const DialFailure& failure) { say(failure.text); });
+      std::shared_ptr<Dial> dial;  // the service thread's
+      service.post([&] {
+        dial = Dial::start(
+            service, plan, [&](UniqueFd, const Bytes&) { say("let in"); },
+            [&](const DialFailure& failure) { say(failure.text); });
+      });
       {
         std::unique_lock lock(mutex);
         news.wait(lock, [&] { return !text.empty(); });
