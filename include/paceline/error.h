@@ -34,10 +34,10 @@ class Error : public std::runtime_error {
   static constexpr std::uint64_t kNoSequence = ~std::uint64_t{0};
 
   struct Where {
-    int rank = kNoRank;                      ///< who reports
-    int peer = kNoRank;                      ///< the culprit, if one is known
-    std::string operation = {};              ///< e.g. "all_reduce(1024 x float32, sum)"
-    std::uint64_t sequence = kNoSequence;    ///< the how-manieth call on the communicator
+    int rank = kNoRank;                    ///< who reports
+    int peer = kNoRank;                    ///< the culprit, if one is known
+    std::string operation = {};            ///< e.g. "all_reduce(1024 x float32, sum)"
+    std::uint64_t sequence = kNoSequence;  ///< the how-manieth call on the communicator
   };
 
   Error(ErrorCode code, const std::string& text) : Error(code, text, Where{}) {}

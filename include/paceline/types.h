@@ -43,8 +43,12 @@ constexpr std::size_t size_of(DataType type) {
 }
 
 /// True if the value is one of the enumerators (a caller may have cast anything).
-constexpr bool is_valid(DataType type) { return size_of(type) != 0; }
-constexpr bool is_valid(ReduceOp op) { return op >= ReduceOp::sum && op <= ReduceOp::max; }
+constexpr bool is_valid(DataType type) {
+  return size_of(type) != 0;
+}
+constexpr bool is_valid(ReduceOp op) {
+  return op >= ReduceOp::sum && op <= ReduceOp::max;
+}
 constexpr bool is_valid(Collective c) {
   return c >= Collective::all_reduce && c <= Collective::barrier;
 }

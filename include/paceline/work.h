@@ -20,7 +20,7 @@ class [[nodiscard("dropping a Work waits for it")]] Work {
  public:
   Work() = default;
   Work(std::shared_ptr<CommunicatorCore> core, std::shared_ptr<engine::Operation> operation);
-  Work(Work&&) noexcept;
+  Work(Work &&) noexcept;
   Work& operator=(Work&&) noexcept;
   Work(const Work&) = delete;
   Work& operator=(const Work&) = delete;
