@@ -9,6 +9,7 @@
 
 #include <array>
 #include <deque>
+#include <random>
 #include <set>
 
 #include "support.h"
@@ -247,6 +248,41 @@ TEST_F(Failure, ThreadsOfOneProcessHearExactlyOnce) {
   EXPECT_THROW((void)ranks[0].bootstrap->all_gather({}), Error);
   for (Outcome& rank : ranks) rank.bootstrap->leave();
   for (FailureWatch& watch : watches) EXPECT_EQ(watch.count(), 1);
+}
+
+// Some leave at the same time, in any constellation; news from one of the rest reaches the rest.
+TEST_F(Failure, WhoeverLeavesTheRestStaysTogether) {
+  std::mt19937 random(7);  // the same constellations every time
+  for (int round = 0; round < 12; ++round) {
+    const int size = 4 + round % 9;
+    auto ranks = create_all(configs_of(size), make_process_store());
+    expect_all_met(ranks);
+    std::vector<FailureWatch> watches(static_cast<std::size_t>(size));
+    std::set<int> leaving;
+    const int stay = 2 + round % 2;
+    while (static_cast<int>(leaving.size()) < size - stay) {
+      leaving.insert(static_cast<int>(random() % static_cast<unsigned>(size)));
+    }
+    int speaker = -1;
+    for (int rank = 0; rank < size; ++rank) {
+      if (leaving.contains(rank)) continue;
+      watches[static_cast<std::size_t>(rank)].watch(
+          *ranks[static_cast<std::size_t>(rank)].bootstrap);
+      speaker = rank;
+    }
+    (void)in_parallel(size, [&](int rank) {
+      if (leaving.contains(rank)) ranks[static_cast<std::size_t>(rank)].bootstrap->leave();
+    });
+    ranks[static_cast<std::size_t>(speaker)].bootstrap->announce_failure(
+        {ErrorCode::aborted, speaker, -1, 0, {}, "said to the rest"});
+    for (int rank = 0; rank < size; ++rank) {
+      if (leaving.contains(rank)) continue;
+      const auto notice = watches[static_cast<std::size_t>(rank)].wait(milliseconds(5000));
+      ASSERT_TRUE(notice) << "round " << round << ": rank " << rank << " of " << size;
+      EXPECT_EQ(notice->text, "said to the rest") << "round " << round;
+    }
+    for (Outcome& rank : ranks) rank.bootstrap->leave();  // before the watches go
+  }
 }
 
 }  // namespace
