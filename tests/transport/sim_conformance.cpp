@@ -31,14 +31,13 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         network("plain", {}),
         network("one_host", {.ranks_per_host = 8, .mappable = true, .gettable = true}),
-        network("staged",
-                {.ranks_per_host = 8,
+        network("staged_and_shallow",
+                {.queue_depth = 1,
+                 .mailbox = 2,
+                 .ranks_per_host = 8,
                  .gettable = true,
                  .can_register = [](const MemoryView& m) { return m.shareable_fd >= 0; }}),
-        network("shallow", {.queue_depth = 1, .mailbox = 2}),
-        network("reordered", {.seed = 7, .extra_delay = 20'000, .reorder = true}),
-        network("lossy",
-                {.seed = 8, .extra_delay = 500, .reorder = true, .loss = 0.2, .queue_depth = 5})),
+        network("lossy", {.seed = 8, .extra_delay = 20'000, .reorder = true, .loss = 0.2})),
     wire_name);
 
 }  // namespace
