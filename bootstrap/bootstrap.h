@@ -70,8 +70,8 @@ class Bootstrap {
   /// From now on failures are reported; a failure that happened before is reported at once.
   virtual void watch(Events events) = 0;
 
-  /// Asks for a link. Only the higher rank of a pair dials: the lower one's request makes sure
-  /// that it is told when it arrives. Returns at once.
+  /// Asks for a link. Only the higher rank of a pair dials; the lower one makes it, whatever its
+  /// program is doing. Returns at once; asking again for the same link changes nothing.
   virtual void request_link(const LinkRequest& request) = 0;
   /// Links that have come up, whether asked for on this side or on the other.
   [[nodiscard]] virtual std::vector<Link> take_links() = 0;

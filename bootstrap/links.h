@@ -1,11 +1,16 @@
 // Sockets for the transports: dialed by the higher rank of a pair, handed out on both sides when
 // all of a link are there.
+//
+// Mostly both ranks ask for a link at the same time, and the higher one's dial is all there is to
+// it. If it has not come after a while, the lower rank knocks: the higher one's service thread then
+// dials as if its own rank had asked, however busy that is elsewhere.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,6 +57,7 @@ class Links {
   };
 
   void dial(std::uint64_t id, const LinkRequest& request, int index);
+  void knock(const LinkRequest& request);
   void drop_stale();
 
   ServiceClient& service_;
@@ -59,6 +65,12 @@ class Links {
   const Nanoseconds timeout_;
   Events events_;
   std::uint64_t last_id_ = 0;
+  /// {peer, transport} that were asked for, and those that a peer has dialed: each link is made
+  /// once.
+  std::set<std::pair<int, std::uint8_t>> known_;
+  std::set<std::pair<int, std::uint8_t>> come_;
+  std::map<std::uint64_t, std::shared_ptr<Dial>> knocks_;
+  bool closed_ = false;
   std::map<std::uint64_t, Partial> dialed_;                    // by our number
   std::map<std::pair<int, std::uint64_t>, Partial> accepted_;  // by peer and its number
 };

@@ -74,7 +74,13 @@ std::optional<Hello> Hello::decode(ConstBytes bytes) {
 }
 
 Bytes LinkHello::encode() const {
-  return WireWriter().u64(id).u8(transport).u16(index).u16(count).take();
+  return WireWriter()
+      .u64(id)
+      .u8(transport)
+      .u16(index)
+      .u16(count)
+      .u8(static_cast<std::uint8_t>((knock ? 1 : 0) | (local ? 2 : 0)))
+      .take();
 }
 
 std::optional<LinkHello> LinkHello::decode(ConstBytes bytes) {
@@ -84,7 +90,10 @@ std::optional<LinkHello> LinkHello::decode(ConstBytes bytes) {
   h.transport = in.u8();
   h.index = in.u16();
   h.count = in.u16();
-  if (h.index >= h.count) return std::nullopt;
+  const std::uint8_t flags = in.u8();
+  h.knock = (flags & 1) != 0;
+  h.local = (flags & 2) != 0;
+  if (h.index >= h.count || flags > 3) return std::nullopt;
   return if_finished(in, h);
 }
 

@@ -88,6 +88,10 @@ struct LinkHello {
   std::uint8_t transport = 0;
   std::uint16_t index = 0;
   std::uint16_t count = 1;
+  /// A knock: not a socket of a link, but the lower rank's wish that the higher one dial it, with
+  /// `count` sockets of the family `local` says.
+  bool knock = false;
+  bool local = false;
 
   [[nodiscard]] Bytes encode() const;
   static std::optional<LinkHello> decode(ConstBytes bytes);

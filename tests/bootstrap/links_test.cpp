@@ -92,6 +92,27 @@ TEST_F(Links, ArrivalIsAnnounced) {
   for (Outcome& rank : ranks) rank.bootstrap->leave();  // `ready` ends before they do
 }
 
+// The higher rank dials, but the lower one need not wait for it to call anything.
+TEST_F(Links, ComeWhenOnlyTheLowerRankAsks) {
+  auto ranks = create_all(configs_of(2), make_process_store());
+  expect_all_met(ranks);
+  for (const bool local : {false, true}) {
+    const auto transport = static_cast<std::uint8_t>(local ? 1 : 2);
+    ranks[0].bootstrap->request_link({1, transport, local, 2});
+    ranks[0].bootstrap->request_link({1, transport, local, 2});  // changes nothing
+    for (Outcome& rank : ranks) {
+      const std::vector<Link> links = wait_for_links(*rank.bootstrap, 1);
+      ASSERT_EQ(links.size(), 1U);
+      EXPECT_EQ(links[0].sockets.size(), 2U);
+      EXPECT_EQ(links[0].transport, transport);
+    }
+    ranks[1].bootstrap->request_link({0, transport, local, 2});  // it is there already
+  }
+  std::this_thread::sleep_for(milliseconds(100));
+  for (Outcome& rank : ranks) EXPECT_TRUE(rank.bootstrap->take_links().empty());
+  for (Outcome& rank : ranks) rank.bootstrap->leave();
+}
+
 TEST_F(Links, WithOneselfOrNobodyAreRefused) {
   auto ranks = create_all(configs_of(2), make_process_store());
   expect_all_met(ranks);

@@ -155,6 +155,8 @@ TEST(Abort, EndsEveryRanksWait) {
   run_world(3, [](Communicator& comm) {
     comm.barrier();
     if (comm.rank() == 1) {
+      // The others are to be found in their call.
+      std::this_thread::sleep_for(std::chrono::milliseconds(300));
       comm.abort("the loss is NaN");
       const Error error = expect_error([&] { comm.barrier(); });
       EXPECT_EQ(error.code(), ErrorCode::aborted);
