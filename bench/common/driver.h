@@ -2,8 +2,9 @@
 // place and in place, and then, in a run of its own, check every element on every rank.
 #pragma once
 
-#include <sched.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
@@ -101,13 +102,12 @@ class Driver {
   Facts facts(const std::string& program) {
     const int ranks = comm_.size();
     const int hosts = comm_.hosts();
-    cpu_set_t usable;
-    CPU_ZERO(&usable);
-    const int cores = ::sched_getaffinity(0, sizeof usable, &usable) == 0 ? CPU_COUNT(&usable) : 0;
-    std::string note = cores == 0 ? "unknown" : std::to_string(cores) + " usable by rank 0";
-    if (cores > 0 && comm_.ranks_on_host() > cores) {
+    // Of the whole host: mpirun ties each of few ranks to a core of its own.
+    const long cores = ::sysconf(_SC_NPROCESSORS_ONLN);
+    std::string note = std::to_string(cores) + " on rank 0's host";
+    if (comm_.ranks_on_host() > cores) {
       note += ", for " + std::to_string(comm_.ranks_on_host()) +
-              " ranks on its host: times include waiting for a core";
+              " ranks: times include waiting for a core";
     }
     const bool plain = options_.memory == MemorySource::plain;
     return {{"program", program + ", paceline " + version()},
