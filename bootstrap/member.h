@@ -84,6 +84,12 @@ class Member final : public Bootstrap {
 
   ServiceClient service_;  // everything below uses it
 
+  /// The socket of a link that came before we could reach everybody.
+  struct EarlyLink {
+    Hello hello;
+    UniqueFd fd;
+  };
+
   // The service thread's.
   MeetingPlace place_;
   Session session_{};
@@ -100,7 +106,9 @@ class Member final : public Bootstrap {
   std::shared_ptr<Channel> root_channel_;
   std::string waiting_for_;  // what rank 0 said last
   std::vector<std::shared_ptr<Dial>> dials_;
+  std::vector<EarlyLink> early_links_;
   bool has_table_ = false;
+  bool has_directory_ = false;
   bool meeting_ = true;
   ServiceClient::Timer deadline_timer_ = ServiceClient::kNoTimer;
   ServiceClient::Timer gather_timer_ = ServiceClient::kNoTimer;

@@ -218,6 +218,8 @@ void Member::accepted(const Hello& hello, UniqueFd fd, const SocketAddress& from
     case Purpose::control:
       return control_.add(static_cast<int>(hello.from), std::move(fd));
     case Purpose::link:
+      // A peer that has all addresses may be quicker than we are: a knock makes us dial back.
+      if (!has_directory_) return early_links_.push_back({hello, std::move(fd)});
       return links_.arrived(static_cast<int>(hello.from), *LinkHello::decode(hello.body),
                             std::move(fd));
   }
@@ -273,6 +275,10 @@ void Member::set_directory(const std::vector<Bytes>& records) {
   dials_.clear();
   root_dial_.reset();
   rendezvous_.reset();
+  has_directory_ = true;
+  for (EarlyLink& early : std::exchange(early_links_, {})) {
+    accepted(early.hello, std::move(early.fd), {});
+  }
   ring_.begin();
 }
 
