@@ -1,0 +1,183 @@
+// One rank as a process of its own, for tests that kill, stop and mislead ranks: all_reduce in a
+// loop, every result checked. It uses the public face only.
+//
+//   looper [--memory plain|allocate] [--count N] [--iterations N] [--odd-rank R --odd-count N]
+//          [--watch-after-error S]
+//
+// Exit codes: 0 all iterations done; 1 a result was wrong; 2 bad usage; 3 a paceline::Error, whose
+// code and text stand on stderr; 4 a buffer changed after the Error was thrown.
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "paceline/paceline.hpp"
+
+namespace {
+
+using namespace paceline;
+using Clock = std::chrono::steady_clock;
+
+constexpr int kDone = 0;
+constexpr int kWrong = 1;
+constexpr int kUsage = 2;
+constexpr int kError = 3;
+constexpr int kTouched = 4;
+
+// No sum that the ranks compute has this byte in all places, so a late write is seen.
+constexpr std::byte kPattern{0xA5};
+// A driver that waits for the ranks to be under way reads this often.
+constexpr auto kSayEvery = std::chrono::milliseconds(100);
+// Small enough to be exact in float, prime so that chunks and segments do not line up with it.
+constexpr std::uint64_t kPeriod = 251;
+
+struct Options {
+  bool plain = false;
+  std::size_t count = 1 << 16;
+  std::uint64_t iterations = 0;  // 0: until something fails
+  int odd_rank = Error::kNoRank;
+  std::size_t odd_count = 0;
+  double watch_seconds = 0;
+};
+
+// Input and output of the calls, in either kind of memory.
+class Buffers {
+ public:
+  Buffers(Communicator& comm, const Options& options) {
+    if (options.plain) {
+      plain_.resize(2 * options.count);
+      all_ = plain_;
+    } else {
+      allocated_ = comm.allocate(2 * options.count * sizeof(float));
+      all_ = allocated_.as<float>();
+    }
+  }
+  [[nodiscard]] std::span<float> in() const { return all_.first(all_.size() / 2); }
+  [[nodiscard]] std::span<float> out() const { return all_.last(all_.size() / 2); }
+  [[nodiscard]] std::span<std::byte> bytes() const { return std::as_writable_bytes(all_); }
+
+ private:
+  std::vector<float> plain_;
+  Memory allocated_;
+  std::span<float> all_;
+};
+
+float contribution(std::size_t i, std::uint64_t iteration) {
+  return static_cast<float>((i + iteration) % kPeriod);
+}
+
+// Rank r contributes r + contribution(i); the sum is exact.
+void fill(std::span<float> in, int rank, std::uint64_t iteration) {
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    in[i] = static_cast<float>(rank) + contribution(i, iteration);
+  }
+}
+
+bool right(std::span<const float> out, int size, std::uint64_t iteration) {
+  const float ranks = static_cast<float>(size * (size - 1) / 2);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    if (out[i] != ranks + static_cast<float>(size) * contribution(i, iteration)) return false;
+  }
+  return true;
+}
+
+int loop(Communicator& comm, const Options& options, const Buffers& buffers) {
+  Clock::time_point said{};
+  for (std::uint64_t n = 0; options.iterations == 0 || n < options.iterations; ++n) {
+    const bool odd = comm.rank() == options.odd_rank && n > 0;
+    const std::size_t count = odd ? options.odd_count : options.count;
+    fill(buffers.in(), comm.rank(), n);
+    comm.all_reduce(std::span<const float>(buffers.in().first(count)), buffers.out().first(count),
+                    ReduceOp::sum);
+    if (!right(buffers.out().first(count), comm.size(), n)) {
+      std::fprintf(stderr, "wrong result in iteration %llu\n", static_cast<unsigned long long>(n));
+      return kWrong;
+    }
+    if (Clock::now() - said < kSayEvery) continue;
+    said = Clock::now();
+    std::printf("iteration %llu\n", static_cast<unsigned long long>(n));
+  }
+  std::printf("done\n");
+  return kDone;
+}
+
+void tell(const Error& error) {
+  std::fprintf(stderr, "error %s: %s\n", std::string(to_string(error.code())).c_str(),
+               error.what());
+}
+
+// After an Error nobody but us may write into our buffers.
+int watch(std::span<std::byte> bytes, double seconds) {
+  std::fill(bytes.begin(), bytes.end(), kPattern);
+  std::printf("watching\n");
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  do {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    const auto changed =
+        std::find_if(bytes.begin(), bytes.end(), [](std::byte b) { return b != kPattern; });
+    if (changed != bytes.end()) {
+      std::fprintf(stderr, "byte %zd changed after the error\n",
+                   static_cast<std::ptrdiff_t>(changed - bytes.begin()));
+      return kTouched;
+    }
+  } while (Clock::now() < end);
+  std::printf("buffers untouched\n");
+  return kError;
+}
+
+int run(const Options& options) {
+  Communicator comm = Communicator::from_environment();
+  const Buffers buffers(comm, options);
+  try {
+    return loop(comm, options, buffers);
+  } catch (const Error& error) {
+    tell(error);
+    return options.watch_seconds > 0 ? watch(buffers.bytes(), options.watch_seconds) : kError;
+  }
+}
+
+int usage(const std::string& what) {
+  std::fprintf(stderr, "looper: %s; see the top of looper.cpp\n", what.c_str());
+  return kUsage;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // a line counts even if we are killed after it
+  Options options;
+  for (int i = 1; i < argc; i += 2) {
+    const std::string flag = argv[i];
+    if (i + 1 == argc) return usage(flag + " needs a value");
+    const char* value = argv[i + 1];
+    if (flag == "--memory") {
+      options.plain = std::strcmp(value, "plain") == 0;
+    } else if (flag == "--count") {
+      options.count = std::strtoull(value, nullptr, 10);
+    } else if (flag == "--iterations") {
+      options.iterations = std::strtoull(value, nullptr, 10);
+    } else if (flag == "--odd-rank") {
+      options.odd_rank = std::atoi(value);
+    } else if (flag == "--odd-count") {
+      options.odd_count = std::strtoull(value, nullptr, 10);
+    } else if (flag == "--watch-after-error") {
+      options.watch_seconds = std::strtod(value, nullptr);
+    } else {
+      return usage("unknown flag " + flag);
+    }
+  }
+  if (options.odd_count > options.count) return usage("--odd-count is above --count");
+  try {
+    return run(options);
+  } catch (const Error& error) {
+    tell(error);
+    return kError;
+  }
+}
