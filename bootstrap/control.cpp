@@ -25,11 +25,12 @@ Control::Control(ServiceClient& service, int rank, std::chrono::milliseconds hea
       interval_(beat(timeout_)),
       events_(std::move(events)) {}
 
-void Control::add(int peer, UniqueFd fd) {
+void Control::add(int peer, UniqueFd fd, bool certain) {
   if (leaving_) return;
   const auto entry = std::make_shared<Peer>();
   entry->rank = peer;
   entry->heard = steady_now();
+  entry->certain = certain;
   const std::weak_ptr<Peer> weak = entry;
   Channel::Events events;
   events.frame = [this, weak](FrameType type, ConstBytes payload) {
@@ -44,13 +45,15 @@ void Control::add(int peer, UniqueFd fd) {
     last_tick_ = entry->heard;
     ticker_ = service_.every(std::chrono::nanoseconds(interval_), [this] { tick(); });
   }
+  entry->channel->send(FrameType::heartbeat);  // makes it certain there
   // Who links up late has missed the news.
   if (failure_) entry->channel->send(FrameType::notice, encode_notice(*failure_));
-  events_.linked(peer);
+  if (certain) events_.linked(peer);
 }
 
 bool Control::linked(int peer) const {
-  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& p) { return p->rank == peer; });
+  return std::any_of(peers_.begin(), peers_.end(),
+                     [&](const auto& p) { return p->rank == peer && p->certain; });
 }
 
 void Control::send_block(int peer, ConstBytes payload) {
@@ -73,6 +76,7 @@ void Control::fail_except(FailureNotice notice, const Peer* source) {
 
 void Control::on_frame(const std::shared_ptr<Peer>& peer, FrameType type, ConstBytes payload) {
   peer->heard = steady_now();
+  if (!std::exchange(peer->certain, true)) events_.linked(peer->rank);
   if (type == FrameType::heartbeat) return;
   if (type == FrameType::block) return events_.block(peer->rank, payload);
   if (type == FrameType::notice) return on_notice(*peer, payload);
@@ -98,7 +102,7 @@ void Control::on_goodbye(const std::shared_ptr<Peer>& peer, ConstBytes payload) 
 
 void Control::on_closed(const std::shared_ptr<Peer>& peer, const std::string& why) {
   forget(peer);
-  if (!leaving_ && !left_.contains(peer->rank)) {
+  if (peer->certain && !leaving_ && !left_.contains(peer->rank)) {
     died(peer->rank, "died: its control link closed (" + why + ")");
   }
 }
@@ -125,6 +129,7 @@ void Control::tick() {
   }
   if (!silent) return;
   forget(silent);
+  if (!silent->certain) return;
   died(silent->rank, "has been silent for " +
                          seconds(std::chrono::nanoseconds(now - silent->heard)) +
                          " (stopped, overloaded or cut off; PACELINE_HEARTBEAT_TIMEOUT is " +

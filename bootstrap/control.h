@@ -36,8 +36,10 @@ class Control {
   Control(ServiceClient& service, int rank, std::chrono::milliseconds heartbeat_timeout,
           Events events);
 
-  /// A control link has come up. There may be several with one peer.
-  void add(int peer, UniqueFd fd);
+  /// A control link has come up. There may be several with one peer. `certain`: its end means the
+  /// peer's death. Not so, until it has said something, for a link that the peer dialed to close
+  /// the ring: it may have given that up, in order to leave, before it knew that we had let it in.
+  void add(int peer, UniqueFd fd, bool certain);
   [[nodiscard]] bool linked(int peer) const;
   [[nodiscard]] bool has_left(int peer) const { return left_.contains(peer); }
   void send_block(int peer, ConstBytes payload);
@@ -55,6 +57,7 @@ class Control {
     int rank = 0;
     std::shared_ptr<Channel> channel;
     Nanoseconds heard = 0;
+    bool certain = true;
   };
 
   void fail_except(FailureNotice notice, const Peer* source);

@@ -184,10 +184,12 @@ void Member::dial_control(int peer, Nanoseconds deadline, bool meeting, Dial::Fa
   DialPlan plan = plan_for(peer, false);
   plan.deadline = deadline;
   plan.wait_for_communicator = meeting;
-  plan.hello = [this, peer](int) { return hello(Purpose::control, peer, {}); };
+  // A body says that this is not a link of the meeting: see Control::add.
+  const Bytes body(meeting ? 0 : 1);
+  plan.hello = [this, peer, body](int) { return hello(Purpose::control, peer, body); };
   dials_.push_back(Dial::start(
       service_, std::move(plan),
-      [this, peer](UniqueFd fd, const Bytes&) { control_.add(peer, std::move(fd)); },
+      [this, peer](UniqueFd fd, const Bytes&) { control_.add(peer, std::move(fd), true); },
       std::move(failed)));
 }
 
@@ -216,7 +218,7 @@ void Member::accepted(const Hello& hello, UniqueFd fd, const SocketAddress& from
     case Purpose::rendezvous:
       return rendezvous_->arrived(hello, std::move(fd), from);
     case Purpose::control:
-      return control_.add(static_cast<int>(hello.from), std::move(fd));
+      return control_.add(static_cast<int>(hello.from), std::move(fd), hello.body.empty());
     case Purpose::link:
       // A peer that has all addresses may be quicker than we are: a knock makes us dial back.
       if (!has_directory_) return early_links_.push_back({hello, std::move(fd)});

@@ -76,7 +76,7 @@ struct Hello {
   std::uint32_t from = 0;
   std::uint32_t to = 0;
   std::uint32_t size = 0;
-  Bytes body;  ///< a MemberRecord (rendezvous) or a LinkHello (link)
+  Bytes body;  ///< MemberRecord (rendezvous), LinkHello (link), or not empty for the ring (control)
 
   [[nodiscard]] Bytes encode() const;
   static std::optional<Hello> decode(ConstBytes bytes);
