@@ -52,7 +52,7 @@ class TwoHosts(ProcessTest):
         for rank in ranks:
             self.assert_ended(rank, 0)
         self.assert_ended(ranks[0], 0, r"# ranks +4 on 2 hosts\n",
-                          r"# wires +shm 2 pairs, tcp 4 pairs\n", r"\n +32768 +8192 +float ",
+                          r"# wires +shm 2 pairs, tcp 4 pairs\n", r"\n +32768 +8192 +float32 ",
                           r"# Out of bounds values : 0 OK\n")
         for line in ranks[0].output().splitlines():
             if line.startswith(("# ranks", "# wires", "# Out")):

@@ -15,7 +15,7 @@ class Perf(ProcessTest):
     def assert_table(self, root, ranks: int, wires: str):
         """The table of `root`, the process that speaks for the job."""
         self.assert_ended(root, 0, rf"# ranks +{ranks} on 1 host\n", rf"# wires +{wires}\n",
-                          r"\n +8 +2 +float ", r"\n +32768 +8192 +float ",
+                          r"\n +8 +2 +float32 ", r"\n +32768 +8192 +float32 ",
                           r"# Out of bounds values : 0 OK\n")
         for line in root.output().splitlines():
             if line.startswith(("# ranks", "# wires", "# Out")):
