@@ -48,7 +48,8 @@ struct Link {
 struct Events {
   /// The first failure only; afterwards nothing is called any more.
   std::function<void(const FailureNotice&)> failed = {};
-  /// Something waits in take_links(), or a requested link could not be made (then `failed` says it).
+  /// Something waits in take_links(), or a requested link could not be made (then `failed` says
+  /// it).
   std::function<void()> link_ready = {};
 };
 

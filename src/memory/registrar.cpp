@@ -80,7 +80,8 @@ void Registrar::close(Sever sever) noexcept {
   closed_ = true;
   for (auto& [start, region] : regions_) {
     region->registrations_.clear();
-    if (sever == Sever::yes && region->origin() == Origin::allocated) region->kind_.sever(region->allocation_);
+    if (sever == Sever::yes && region->origin() == Origin::allocated)
+      region->kind_.sever(region->allocation_);
   }
 }
 

@@ -260,7 +260,9 @@ TEST_P(Reduce, TheOrderIsTheOneGiven) {
 
 INSTANTIATE_TEST_SUITE_P(EveryInstructionSet, Reduce,
                          ::testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
-                         [](const auto& info) { return std::string(hwy::TargetName(info.param)); });
+                         [](const auto& target) {
+                           return std::string(hwy::TargetName(target.param));
+                         });
 
 // --- the edges ---------------------------------------------------------------------------------
 
