@@ -128,12 +128,15 @@ void Control::tick() {
     if (now - peer->heard > timeout_ && !leaving_) silent = peer;
   }
   if (!silent) return;
+  // Told before it is cut off: a rank that was stopped and comes back reads that it was the one,
+  // and does not take the end of this link for our death.
+  if (silent->certain) {
+    died(silent->rank, "has been silent for " +
+                           seconds(std::chrono::nanoseconds(now - silent->heard)) +
+                           " (stopped, overloaded or cut off; PACELINE_HEARTBEAT_TIMEOUT is " +
+                           seconds(std::chrono::nanoseconds(timeout_)) + ")");
+  }
   forget(silent);
-  if (!silent->certain) return;
-  died(silent->rank, "has been silent for " +
-                         seconds(std::chrono::nanoseconds(now - silent->heard)) +
-                         " (stopped, overloaded or cut off; PACELINE_HEARTBEAT_TIMEOUT is " +
-                         seconds(std::chrono::nanoseconds(timeout_)) + ")");
 }
 
 void Control::forget(const std::shared_ptr<Peer>& peer) {

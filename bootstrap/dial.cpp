@@ -175,6 +175,7 @@ void Dial::again(const std::string& why) {
   const std::shared_ptr<Dial> keep = shared_from_this();
   if (over_) return;
   trouble_ = why;
+  trouble_at_ = target().text();
   end_attempt();
   if (steady_now() >= plan_.deadline) return fail(ErrorCode::bootstrap_failed, why);
   ++tries_;

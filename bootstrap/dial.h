@@ -48,8 +48,8 @@ class Dial : public std::enable_shared_from_this<Dial> {
   Dial(const Dial&) = delete;
   Dial& operator=(const Dial&) = delete;
   void cancel();
-  /// What the last attempt met with, for texts.
-  [[nodiscard]] const std::string& last_trouble() const { return trouble_; }
+  /// Where the last attempt went and what it met with, for texts: "at 10.0.0.1:5000: no answer".
+  [[nodiscard]] std::string last_trouble() const { return "at " + trouble_at_ + ": " + trouble_; }
 
  private:
   Dial(ServiceClient& service, DialPlan plan, Connected connected, Failed failed);
@@ -75,6 +75,7 @@ class Dial : public std::enable_shared_from_this<Dial> {
   std::unique_ptr<DialerHandshake> handshake_;
   ServiceClient::Timer timer_ = ServiceClient::kNoTimer;
   std::string trouble_ = "not tried yet";
+  std::string trouble_at_ = "any address";
   bool over_ = false;
 };
 

@@ -249,7 +249,8 @@ void Member::on_time_out() {
     }
     text += "no control link with " + who(culprit);
   } else if (!root_channel_) {
-    text += "rank 0 could not be reached: " + (root_dial_ ? root_dial_->last_trouble() : "");
+    text += "rank 0 could not be reached " + (root_dial_ ? root_dial_->last_trouble() : "") +
+            "; is rank 0 started, and is this its address?";
   } else {
     text += waiting_for_.empty() ? "rank 0 has not let it in" : waiting_for_ + " did not arrive";
   }
