@@ -35,7 +35,7 @@ constexpr int kTouched = 4;
 constexpr std::byte kPattern{0xA5};
 // A driver that waits for the ranks to be under way reads this often.
 constexpr auto kSayEvery = std::chrono::milliseconds(100);
-// Small enough to be exact in float, prime so that chunks and segments do not line up with it.
+// Prime, so that chunks and segments do not line up with it: one that is in another's place shows.
 constexpr std::uint64_t kPeriod = 251;
 
 struct Options {
@@ -69,23 +69,33 @@ class Buffers {
   std::span<float> all_;
 };
 
-float contribution(std::size_t i, std::uint64_t iteration) {
-  return static_cast<float>((i + iteration) % kPeriod);
-}
-
-// Rank r contributes r + contribution(i); the sum is exact.
-void fill(std::span<float> in, int rank, std::uint64_t iteration) {
-  for (std::size_t i = 0; i < in.size(); ++i) {
-    in[i] = static_cast<float>(rank) + contribution(i, iteration);
+// What every rank contributes besides its number, element by element: (i + iteration) % kPeriod.
+// Counted and not divided, so that the ranks spend most of their time in calls.
+class Contributions {
+ public:
+  explicit Contributions(std::uint64_t iteration) : value_(iteration % kPeriod) {}
+  float next() {
+    const auto value = static_cast<float>(value_);
+    value_ = value_ + 1 == kPeriod ? 0 : value_ + 1;
+    return value;
   }
+
+ private:
+  std::uint64_t value_;
+};
+
+// All values and sums are small whole numbers: exact.
+void fill(std::span<float> in, int rank, std::uint64_t iteration) {
+  Contributions contributions(iteration);
+  for (float& x : in) x = static_cast<float>(rank) + contributions.next();
 }
 
 bool right(std::span<const float> out, int size, std::uint64_t iteration) {
   const float ranks = static_cast<float>(size * (size - 1) / 2);
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    if (out[i] != ranks + static_cast<float>(size) * contribution(i, iteration)) return false;
-  }
-  return true;
+  Contributions contributions(iteration);
+  return std::all_of(out.begin(), out.end(), [&](float x) {
+    return x == ranks + static_cast<float>(size) * contributions.next();
+  });
 }
 
 int loop(Communicator& comm, const Options& options, const Buffers& buffers) {
