@@ -8,8 +8,9 @@ Pause Waiter::look() {
   now_ = steady_now();
   if (since_ == 0) since_ = now_;
   const Nanoseconds waited = now_ - since_;
+  spinning_ = !crowded_ && waited < kSpinTime;
   if (waited >= kAwakeTime) return Pause::sleep;
-  return crowded_ || waited >= kSpinTime ? Pause::yield : Pause::spin;
+  return spinning_ ? Pause::spin : Pause::yield;
 }
 
 Nanoseconds Waiter::sleep_length() {

@@ -17,7 +17,8 @@ enum class Pause : std::uint8_t { spin, yield, sleep };
 
 class Waiter {
  public:
-  /// Turns between two looks at the clock while spinning: a look costs about 25 ns, a turn 10.
+  /// Turns between two looks at the clock while spinning: a look costs about 25 ns, a turn 10. Once
+  /// spinning is over every turn looks, and gives the core away: the peer may need this very core.
   static constexpr std::uint32_t kSpinsPerLook = 64;
   /// How long to spin, and to spin and yield altogether, before the next stage.
   static constexpr Nanoseconds kSpinTime = 100'000;
@@ -27,19 +28,20 @@ class Waiter {
   static constexpr Nanoseconds kLongestSleep = kMillisecond;
 
   /// `crowded`: more ranks than cores on this host.
-  explicit Waiter(bool crowded) : crowded_(crowded) {}
+  explicit Waiter(bool crowded) : crowded_(crowded), spinning_(!crowded) {}
 
   /// Something moved: start over.
   void reset() {
     turns_ = 0;
     since_ = 0;
+    spinning_ = !crowded_;
     sleep_ = kShortestSleep;
   }
 
   /// What to do after a turn in which nothing moved.
   Pause next() {
     ++turns_;
-    if (!crowded_ && turns_ % kSpinsPerLook != 0) return Pause::spin;
+    if (spinning_ && turns_ % kSpinsPerLook != 0) return Pause::spin;
     return look();
   }
   /// The time as of the last look; 0 before the first one.
@@ -51,6 +53,7 @@ class Waiter {
   Pause look();
 
   bool crowded_;
+  bool spinning_;  ///< the stage of the latest look
   std::uint32_t turns_ = 0;
   Nanoseconds since_ = 0;
   Nanoseconds now_ = 0;

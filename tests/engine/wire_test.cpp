@@ -46,6 +46,17 @@ TEST(Announcement, SurvivesTheWire) {
   EXPECT_EQ(bytes[7], std::byte{1});
 }
 
+TEST(Waiter, GivesTheCoreAwayInEveryTurnOnceSpinningIsOver) {
+  Waiter waiter(false);
+  while (waiter.next() == Pause::spin) {
+  }
+  for (std::uint32_t i = 0; i < 2 * Waiter::kSpinsPerLook; ++i) {
+    EXPECT_NE(waiter.next(), Pause::spin);
+  }
+  waiter.reset();
+  EXPECT_EQ(waiter.next(), Pause::spin);
+}
+
 TEST(Waiter, SpinsThenYieldsThenSleeps) {
   Waiter waiter(false);
   EXPECT_EQ(waiter.next(), Pause::spin);
