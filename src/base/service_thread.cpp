@@ -278,12 +278,13 @@ class ServiceLoop {
   void main() {
     std::array<epoll_event, kEventsPerTurn> events;
     for (;;) {
-      const int ready =
-          epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, sleep_milliseconds());
       {
+        // Before the sleep, not after it: a wake that came with other news is used up by then.
         std::lock_guard lock(mutex_);
         if (stop_) return;
       }
+      const int ready =
+          epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, sleep_milliseconds());
       // Descriptors before timers: what has arrived counts before a silence is judged.
       run_watches(events.data(), ready);
       run_timers();

@@ -154,6 +154,16 @@ TEST_F(ServiceThreadTest, AClientMayDieOnTheServiceThread) {
   settle(next);
 }
 
+// The last client often goes while its last post is still waking the thread.
+TEST_F(ServiceThreadTest, EndsWhateverElseWakesIt) {
+  for (int i = 0; i < 3000; ++i) {
+    ServiceClient client;
+    client.post([] {});
+    if (i % 3 == 0) std::this_thread::yield();
+    client.post([] {});
+  }
+}
+
 TEST_F(ServiceThreadTest, IdleMeansAsleep) {
   ServiceClient client;
   settle(client);
