@@ -19,7 +19,6 @@ Links::Links(const Config& config, int rank, const std::string& host_id) : rank_
       why_not_[number] = made.why_not;
       continue;
     }
-    if (made.transport->needs_progress()) moving_.push_back(made.transport.get());
     transports_.push_back({number, std::move(made.transport)});
   }
 }
@@ -148,9 +147,13 @@ void Links::take_links() {
                   {rank_, link.peer});
     }
     requested_[p] = true;
+    Transport* transport = transports_[index].transport.get();
+    if (transport->needs_progress() &&
+        std::find(moving_.begin(), moving_.end(), transport) == moving_.end()) {
+      moving_.push_back(transport);
+    }
     const Role role = link.dialer ? Role::dialer : Role::listener;
-    making_.push_back({link.peer, transports_[index].transport->connect(link.peer, role,
-                                                                        std::move(link.sockets))});
+    making_.push_back({link.peer, transport->connect(link.peer, role, std::move(link.sockets))});
   }
 }
 

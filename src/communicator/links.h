@@ -74,7 +74,7 @@ class Links final : public engine::Peers {
     std::unique_ptr<transport::Transport> transport;
   };
   std::vector<Slot> transports_;
-  std::vector<transport::Transport*> moving_;  ///< those that need progress
+  std::vector<transport::Transport*> moving_;  ///< those that need progress and have links
   std::string why_not_[kWireCount];            ///< why a transport is not in transports_
 
   const Roster* roster_ = nullptr;
