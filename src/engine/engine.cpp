@@ -73,13 +73,13 @@ const PastCall* Engine::call_at(std::uint64_t sequence) const {
 bool Engine::poll(Nanoseconds now) {
   if (queue_.empty()) return false;
   Operation& operation = *queue_.front();
-  if (advance(operation)) {
-    operation.started_ = 0;
+  if (advance(operation)) {  // which may have been the end of it
+    stalled_since_ = 0;
     return true;
   }
   // The deadline runs from the first turn in which nothing moved, so that a call that is done at
   // once never looks at the clock.
-  if (operation.started_ == 0) operation.started_ = now;
+  if (stalled_since_ == 0) stalled_since_ = now;
   return false;
 }
 
@@ -300,7 +300,7 @@ void Engine::examine_stall(Nanoseconds now) {
       refuse(operation, *e, message);
     }
   }
-  if (operation.started_ != 0 && now - operation.started_ > timeout_) throw_timeout(operation);
+  if (stalled_since_ != 0 && now - stalled_since_ > timeout_) throw_timeout(operation);
 }
 
 // A broken link matters only if it is the one we wait for: any other peer may be done and gone.

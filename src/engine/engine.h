@@ -132,6 +132,8 @@ class Engine {
   std::vector<std::unique_ptr<Edge>> edges_;  ///< by rank; null until first used
   std::deque<std::shared_ptr<Operation>> queue_;
   std::shared_ptr<Operation> blocking_ = std::make_shared<Operation>();
+  /// Since when the operation in front has not moved; 0 if it has, or before a look at the clock.
+  Nanoseconds stalled_since_ = 0;
   std::uint64_t next_sequence_ = 0;
   std::array<PastCall, 64> history_ = {};
   std::optional<Error> failure_;

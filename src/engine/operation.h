@@ -8,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/clock.h"
 #include "engine/call.h"
 #include "engine/plan.h"
 #include "memory/region.h"
@@ -59,7 +58,6 @@ class Operation {
     sequence_ = sequence;
     buffers_ = buffers;
     phase_ = Phase::linking;
-    started_ = 0;
     eager_step_ = 0;
     announced_ = 0;
     lanes_.clear();
@@ -83,8 +81,6 @@ class Operation {
   std::uint64_t sequence_ = 0;
   Buffers buffers_;
   Phase phase_ = Phase::linking;
-  /// When its deadline began to run; 0 until the first look at the clock.
-  Nanoseconds started_ = 0;
 
   // eager
   std::size_t eager_step_ = 0;
