@@ -17,7 +17,7 @@
 
 namespace paceline::bootstrap {
 
-/// News that travels over the control tree to every rank: the communicator has failed.
+/// News that travels over the control links to every rank: the communicator has failed.
 struct FailureNotice {
   ErrorCode code = ErrorCode::internal;
   int origin = Error::kNoRank;   ///< who found out

@@ -3,7 +3,6 @@ find_package(Threads REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)  # HMAC-SHA256, random numbers
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)      # SIMD with run-time dispatch
-pkg_check_modules(HWLOC REQUIRED IMPORTED_TARGET hwloc)     # cores, NUMA nodes, devices
 find_path(IBVERBS_INCLUDE_DIR infiniband/verbs.h REQUIRED)  # headers only: loaded at run time
 find_path(PMIX_INCLUDE_DIR pmix.h HINTS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/pmix2/include
           REQUIRED)  # headers only, likewise

@@ -75,8 +75,7 @@ void CommunicatorCore::sleep(Nanoseconds longest) {
   ::ppoll(descriptors_.data(), descriptors_.size(), &time, nullptr);
 }
 
-// --- the service thread
-// ----------------------------------------------------------------------------
+// --- the service thread --------------------------------------------------------------------------
 
 // Any thread: makes sure that the service thread takes care of this communicator until nothing is
 // left to do.
