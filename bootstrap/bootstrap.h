@@ -5,7 +5,9 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +46,17 @@ struct Link {
   std::vector<UniqueFd> sockets = {};
 };
 
+/// What an inquiry is about.
+enum class Topic : std::uint8_t {
+  hang = 1,       ///< an operation does not go on: who is to blame?
+  status = 2,     ///< somebody looks in from outside
+  survivors = 3,  ///< the bootstrap's own
+};
+
+/// What ranks said, by rank. One that did not answer in time is missing; an empty testimony is that
+/// of a rank whose communicator is not made yet.
+using Testimonies = std::map<int, Bytes>;
+
 /// Calls made on the service thread: short, never blocking.
 struct Events {
   /// The first failure only; afterwards nothing is called any more.
@@ -51,6 +64,9 @@ struct Events {
   /// Something waits in take_links(), or a requested link could not be made (then `failed` says
   /// it).
   std::function<void()> link_ready = {};
+  /// What this rank says to an inquiry, whatever its program is doing; at most 4 KiB. Also called
+  /// after a failure.
+  std::function<Bytes(Topic, ConstBytes question)> testify = {};
 };
 
 /// One rank's membership in one communicator. Created by all ranks together. The service thread
@@ -79,6 +95,21 @@ class Bootstrap {
 
   /// Tells all ranks, this one included, that the communicator has failed. Returns at once.
   virtual void announce_failure(const FailureNotice& notice) = 0;
+
+  /// Asks all ranks; `done` is called once, on the service thread, within `limit` and a little. It
+  /// gets nothing if a lower rank is asking the same at the same time and will make its verdict
+  /// known (Topic::hang), or if this rank leaves. Returns at once.
+  virtual void inquire(Topic topic, Bytes question, std::chrono::nanoseconds limit,
+                       std::function<void(std::optional<Testimonies>)> done) = 0;
+
+  /// After a failure: the ranks that are left and that call this too, ascending, the same list on
+  /// all of them; ranks that do not call it within `limit` are left out. May be called again, when
+  /// more have died. Throws Error (peer_failed) if the others go on without this rank.
+  [[nodiscard]] virtual std::vector<int> survivors(std::chrono::nanoseconds limit) = 0;
+  /// What one rank sets, all get, also after a failure. Not from the service thread.
+  [[nodiscard]] virtual std::shared_ptr<Store> board() = 0;
+  /// Under which the ranks have met; empty if there was none.
+  [[nodiscard]] virtual const std::string& secret() const = 0;
 
   /// Leaves in an orderly way: peers do not take the closing of our links for a death.
   /// The destructor does it too.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "bootstrap/group_messages.h"
 #include "bootstrap/text.h"
 
 namespace paceline::bootstrap {
@@ -48,6 +49,8 @@ void Control::add(int peer, UniqueFd fd, bool certain) {
   entry->channel->send(FrameType::heartbeat);  // makes it certain there
   // Who links up late has missed the news.
   if (failure_) entry->channel->send(FrameType::notice, encode_notice(*failure_));
+  if (spreading_)
+    entry->channel->send(FrameType::gone, Gone{{gone_.begin(), gone_.end()}}.encode());
   if (certain) events_.linked(peer);
 }
 
@@ -56,11 +59,25 @@ bool Control::linked(int peer) const {
                      [&](const auto& p) { return p->rank == peer && p->certain; });
 }
 
-void Control::send_block(int peer, ConstBytes payload) {
+std::vector<int> Control::neighbours() const {
+  std::set<int> ranks;
+  for (const auto& peer : peers_) {
+    if (peer->certain) ranks.insert(peer->rank);
+  }
+  return {ranks.begin(), ranks.end()};
+}
+
+void Control::send(int peer, FrameType type, ConstBytes payload) {
   const auto found =
       std::find_if(peers_.begin(), peers_.end(), [&](const auto& p) { return p->rank == peer; });
   // A peer that has gone does not miss it: its death or its goodbye decides what happens.
-  if (found != peers_.end()) (*found)->channel->send(FrameType::block, payload);
+  if (found != peers_.end()) (*found)->channel->send(type, payload);
+}
+
+void Control::flood(FrameType type, ConstBytes payload, int except) {
+  for (const int peer : neighbours()) {
+    if (peer != except) send(peer, type, payload);
+  }
 }
 
 void Control::fail_except(FailureNotice notice, const Peer* source) {
@@ -72,18 +89,72 @@ void Control::fail_except(FailureNotice notice, const Peer* source) {
     if (peer.get() != source) peer->channel->send(FrameType::notice, payload);
   }
   events_.failed(*failure_);
+  if (failure_->code == ErrorCode::peer_failed && failure_->culprit == rank_) {
+    events_.declared_dead();
+  }
 }
 
 void Control::on_frame(const std::shared_ptr<Peer>& peer, FrameType type, ConstBytes payload) {
   peer->heard = steady_now();
   if (!std::exchange(peer->certain, true)) events_.linked(peer->rank);
-  if (type == FrameType::heartbeat) return;
-  if (type == FrameType::block) return events_.block(peer->rank, payload);
-  if (type == FrameType::notice) return on_notice(*peer, payload);
-  if (type == FrameType::goodbye) return on_goodbye(peer, payload);
+  switch (type) {
+    case FrameType::heartbeat:
+      return;
+    case FrameType::block:
+      return events_.block(peer->rank, payload);
+    case FrameType::notice:
+      return on_notice(*peer, payload);
+    case FrameType::goodbye:
+      return on_goodbye(peer, payload);
+    case FrameType::gone:
+      return on_gone(*peer, payload);
+    case FrameType::inquiry:
+    case FrameType::answer:
+    case FrameType::decision:
+    case FrameType::note:
+      if (events_.group(peer->rank, type, payload)) return;
+      break;
+    case FrameType::hello:
+    case FrameType::challenge:
+    case FrameType::proof:
+    case FrameType::accepted:
+    case FrameType::refused:
+    case FrameType::waiting:
+    case FrameType::failed:
+    case FrameType::table:
+      break;
+  }
   const std::string what = "message type " + std::to_string(static_cast<int>(type));
   forget(peer);
-  died(peer->rank, "sent " + what + " over its control link, which has no meaning there");
+  died(peer->rank, "sent a " + what + " over its control link, which has no meaning there");
+}
+
+// --- who is gone
+// ----------------------------------------------------------------------------------
+
+void Control::spread_gone() {
+  if (std::exchange(spreading_, true)) return;
+  flood(FrameType::gone, Gone{{gone_.begin(), gone_.end()}}.encode(), Error::kNoRank);
+}
+
+void Control::on_gone(const Peer& peer, ConstBytes payload) {
+  const std::optional<Gone> gone = Gone::decode(payload);
+  const int source = peer.rank;
+  if (!gone) return died(source, "sent a malformed list of who is gone");
+  spread_gone();
+  for (const std::uint32_t rank : gone->ranks) {
+    if (static_cast<int>(rank) == rank_) {
+      events_.declared_dead();
+    } else {
+      add_gone(static_cast<int>(rank), source);
+    }
+  }
+}
+
+void Control::add_gone(int rank, int except) {
+  if (!gone_.insert(rank).second) return;
+  if (spreading_) flood(FrameType::gone, Gone{{static_cast<std::uint32_t>(rank)}}.encode(), except);
+  if (!leaving_) events_.gone(rank);
 }
 
 void Control::on_notice(const Peer& peer, ConstBytes payload) {
@@ -98,6 +169,7 @@ void Control::on_goodbye(const std::shared_ptr<Peer>& peer, ConstBytes payload) 
   forget(peer);
   left_.insert(peer->rank);
   if (in.finished() && !leaving_) events_.left(peer->rank, next);
+  add_gone(peer->rank, Error::kNoRank);
 }
 
 void Control::on_closed(const std::shared_ptr<Peer>& peer, const std::string& why) {
@@ -114,6 +186,7 @@ void Control::died(int peer, const std::string& how) {
   notice.culprit = peer;
   notice.text = events_.who(peer) + " " + how;
   fail(std::move(notice));
+  add_gone(peer, Error::kNoRank);
 }
 
 void Control::tick() {
@@ -142,6 +215,7 @@ void Control::tick() {
 void Control::forget(const std::shared_ptr<Peer>& peer) {
   peer->channel->close();
   std::erase(peers_, peer);
+  if (!leaving_ && !linked(peer->rank)) events_.lost(peer->rank);
   if (leaving_ && peers_.empty()) leaving_();
 }
 

@@ -31,6 +31,14 @@ class Control {
     std::function<void(int peer)> linked = {};
     /// `peer` has left in an orderly way; the next rank after it that it knew of.
     std::function<void(int peer, int next)> left = {};
+    /// No link with `peer` is left, for whatever reason.
+    std::function<void(int peer)> lost = {};
+    /// `rank` is known to be gone, having died or left; told of each once.
+    std::function<void(int rank)> gone = {};
+    /// The others take this rank for dead.
+    std::function<void()> declared_dead = {};
+    /// A message for everybody (group_messages.h); false if it makes no sense.
+    std::function<bool(int peer, FrameType, ConstBytes payload)> group = {};
   };
 
   Control(ServiceClient& service, int rank, std::chrono::milliseconds heartbeat_timeout,
@@ -42,7 +50,15 @@ class Control {
   void add(int peer, UniqueFd fd, bool certain);
   [[nodiscard]] bool linked(int peer) const;
   [[nodiscard]] bool has_left(int peer) const { return left_.contains(peer); }
-  void send_block(int peer, ConstBytes payload);
+  [[nodiscard]] bool gone(int rank) const { return gone_.contains(rank); }
+  /// With whom a link is up, ascending.
+  [[nodiscard]] std::vector<int> neighbours() const;
+  void send(int peer, FrameType type, ConstBytes payload);
+  void flood(FrameType type, ConstBytes payload, int except);
+
+  /// From now on all ranks tell each other who is gone: it matters when the survivors of a failure
+  /// are to find each other, and would be a waste while all just leave.
+  void spread_gone();
 
   /// The first call makes the communicator failed and tells everybody.
   void fail(FailureNotice notice) { fail_except(std::move(notice), nullptr); }
@@ -66,6 +82,8 @@ class Control {
   void on_goodbye(const std::shared_ptr<Peer>& peer, ConstBytes payload);
   void on_closed(const std::shared_ptr<Peer>& peer, const std::string& why);
   void died(int peer, const std::string& how);
+  void on_gone(const Peer& peer, ConstBytes payload);
+  void add_gone(int rank, int except);
   void tick();
   void forget(const std::shared_ptr<Peer>& peer);
 
@@ -78,6 +96,8 @@ class Control {
   ServiceClient::Timer ticker_ = ServiceClient::kNoTimer;
   std::vector<std::shared_ptr<Peer>> peers_;
   std::set<int> left_;
+  std::set<int> gone_;
+  bool spreading_ = false;
   std::optional<FailureNotice> failure_;
   std::function<void()> leaving_;  // set once we are
 };

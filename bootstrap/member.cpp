@@ -36,6 +36,7 @@ Member::Member(const Config& config, std::string name, MeetingPlace place, Nanos
       name_(std::move(name)),
       network_(default_host_id()),
       local_name_(fresh_local_name()),
+      secret_(place.secret),
       deadline_(deadline),
       place_(std::move(place)),
       directory_(static_cast<std::size_t>(config.size)),
@@ -44,33 +45,17 @@ Member::Member(const Config& config, std::string name, MeetingPlace place, Nanos
                  [this](const Hello& h, UniqueFd fd, const SocketAddress& from) {
                    accepted(h, std::move(fd), from);
                  }}),
-      control_(service_, config.rank, config.heartbeat_timeout,
-               {[this](int peer) { return who(peer); },
-                [this](const FailureNotice& notice) { on_failure(notice); },
-                [this](int peer, ConstBytes payload) {
-                  if (all_gather_.on_block(peer, payload) || control_.failure()) return;
-                  fail(ErrorCode::internal, peer,
-                       who(peer) + " sent a block that fits no all_gather");
-                },
-                [this](int peer) { on_linked(peer); },
-                [this](int peer, int next) {
-                  ring_.left(peer, next);
-                  all_gather_.on_left();
-                }}),
-      all_gather_(config.rank, config.size,
-                  {[this](int peer, ConstBytes block) { control_.send_block(peer, block); },
-                   [this](int peer) { return control_.has_left(peer); },
-                   [this](std::vector<Bytes> blocks) {
-                     service_.cancel(std::exchange(gather_timer_, ServiceClient::kNoTimer));
-                     std::lock_guard lock(mutex_);
-                     gathered_ = std::move(blocks);
-                     rounds_taken_ = all_gather_.rounds_taken();
-                     news_.notify_all();
-                   },
-                   [this](int peer) {
-                     fail(ErrorCode::peer_failed, peer,
-                          who(peer) + " left before it had taken part in an all_gather");
-                   }}),
+      control_(service_, config.rank, config.heartbeat_timeout, control_events()),
+      all_gather_(config.rank, config.size, all_gather_events()),
+      inquiries_(service_, config.rank, config.size,
+                 {[this] { return control_.neighbours(); },
+                  [this](int peer, FrameType type, ConstBytes payload) {
+                    control_.send(peer, type, payload);
+                  },
+                  [this](int asker, Topic topic, ConstBytes question) {
+                    return testify(asker, topic, question);
+                  }}),
+      agreement_(service_, config.rank, config.size, agreement_events()),
       links_(service_, config.rank, config.timeout,
              {[this](const LinkRequest& r) {
                 DialPlan plan = plan_for(r.peer, r.local);
@@ -82,11 +67,58 @@ Member::Member(const Config& config, std::string name, MeetingPlace place, Nanos
               [this](const LinkRequest& r, const DialFailure& f) { on_link_failed(r, f); }}),
       ring_(config.rank, config.size,
             {[this](int peer) { return control_.linked(peer); },
-             [this](int peer) { return control_.has_left(peer); },
+             [this](int peer) { return control_.gone(peer); },
              [this](int peer, std::function<void()> gone) {
                dial_control(peer, steady_now() + kRingDial, false,
                             [gone = std::move(gone)](const DialFailure&) { gone(); });
-             }}) {}
+             }}),
+      board_(std::make_shared<Board>([this](Note note) {
+        service_.post([this, note = std::move(note)] {
+          on_group_message(config_.rank, FrameType::note, note.encode());
+        });
+      })) {}
+
+Control::Events Member::control_events() {
+  Control::Events events;
+  events.who = [this](int peer) { return who(peer); };
+  events.failed = [this](const FailureNotice& notice) { on_failure(notice); };
+  events.block = [this](int peer, ConstBytes payload) {
+    if (all_gather_.on_block(peer, payload) || control_.failure()) return;
+    fail(ErrorCode::internal, peer, who(peer) + " sent a block that fits no all_gather");
+  };
+  events.linked = [this](int peer) { on_linked(peer); };
+  events.left = [this](int peer, int next) {
+    ring_.left(peer, next);
+    all_gather_.on_left();
+  };
+  events.lost = [this](int peer) { inquiries_.on_lost(peer); };
+  events.gone = [this](int rank) { on_gone(rank); };
+  events.declared_dead = [this] { agreement_.on_declared_dead(); };
+  events.group = [this](int peer, FrameType type, ConstBytes payload) {
+    return on_group_message(peer, type, payload);
+  };
+  return events;
+}
+
+AllGather::Events Member::all_gather_events() {
+  AllGather::Events events;
+  events.send = [this](int peer, ConstBytes block) {
+    control_.send(peer, FrameType::block, block);
+  };
+  events.has_left = [this](int peer) { return control_.has_left(peer); };
+  events.done = [this](std::vector<Bytes> blocks) {
+    service_.cancel(std::exchange(gather_timer_, ServiceClient::kNoTimer));
+    std::lock_guard lock(mutex_);
+    gathered_ = std::move(blocks);
+    rounds_taken_ = all_gather_.rounds_taken();
+    news_.notify_all();
+  };
+  events.hopeless = [this](int peer) {
+    fail(ErrorCode::peer_failed, peer,
+         who(peer) + " left before it had taken part in an all_gather");
+  };
+  return events;
+}
 
 Member::~Member() {
   leave();
@@ -186,6 +218,7 @@ void Member::leave() noexcept {
     if (std::exchange(leaving_, true)) return;
     news_.notify_all();
   }
+  board_->close();
   if (service_.on_service_thread()) {
     leave_on_service_thread();
   } else if (config_.size > 1) {
@@ -261,6 +294,8 @@ void Member::on_gather_late(Nanoseconds grace) {
 void Member::leave_on_service_thread() {
   acceptor_.close();
   links_.close();
+  inquiries_.close();
+  agreement_.close();
   dials_.clear();
   root_dial_.reset();
   root_channel_.reset();

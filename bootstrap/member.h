@@ -13,10 +13,13 @@
 #include "base/clock.h"
 #include "base/service_thread.h"
 #include "bootstrap/acceptor.h"
+#include "bootstrap/agreement.h"
 #include "bootstrap/all_gather.h"
+#include "bootstrap/board.h"
 #include "bootstrap/bootstrap.h"
 #include "bootstrap/control.h"
 #include "bootstrap/dial.h"
+#include "bootstrap/inquiry.h"
 #include "bootstrap/links.h"
 #include "bootstrap/meeting_place.h"
 #include "bootstrap/rendezvous.h"
@@ -39,12 +42,21 @@ class Member final : public Bootstrap {
   void request_link(const LinkRequest& request) override;
   [[nodiscard]] std::vector<Link> take_links() override;
   void announce_failure(const FailureNotice& notice) override;
+  void inquire(Topic topic, Bytes question, std::chrono::nanoseconds limit,
+               std::function<void(std::optional<Testimonies>)> done) override;
+  [[nodiscard]] std::vector<int> survivors(std::chrono::nanoseconds limit) override;
+  [[nodiscard]] std::shared_ptr<Store> board() override { return board_; }
+  [[nodiscard]] const std::string& secret() const override { return secret_; }
   void leave() noexcept override;
 
   /// Rounds that all_gathers have taken, the one of meet() included.
   [[nodiscard]] int rounds_taken();
 
  private:
+  [[nodiscard]] Control::Events control_events();
+  [[nodiscard]] AllGather::Events all_gather_events();
+  [[nodiscard]] Agreement::Events agreement_events();
+
   // On the service thread, in the order of events.
   void begin();
   void begin_as_root();
@@ -64,6 +76,9 @@ class Member final : public Bootstrap {
   [[nodiscard]] std::optional<Refusal> judge(const Hello& hello) const;
   void accepted(const Hello& hello, UniqueFd fd, const SocketAddress& from);
   void on_failure(const FailureNotice& notice);
+  bool on_group_message(int peer, FrameType type, ConstBytes payload);
+  void on_gone(int rank);
+  [[nodiscard]] Bytes testify(int asker, Topic topic, ConstBytes question);
   void on_link(Link link);
   void on_link_failed(const LinkRequest& request, const DialFailure& failure);
   void on_gather_late(Nanoseconds grace);
@@ -80,6 +95,7 @@ class Member final : public Bootstrap {
   const std::string name_;
   const std::string network_;
   const std::string local_name_;
+  const std::string secret_;
   const Nanoseconds deadline_;  // of the meeting
 
   ServiceClient service_;  // everything below uses it
@@ -99,6 +115,8 @@ class Member final : public Bootstrap {
   Acceptor acceptor_;
   Control control_;
   AllGather all_gather_;
+  Inquiries inquiries_;
+  Agreement agreement_;
   Links links_;
   Ring ring_;
   std::unique_ptr<Rendezvous> rendezvous_;
@@ -116,6 +134,8 @@ class Member final : public Bootstrap {
   paceline::bootstrap::Events events_;
   bool watched_ = false;
 
+  const std::shared_ptr<Board> board_;
+
   // Between the threads.
   std::mutex mutex_;
   std::condition_variable news_;
@@ -124,6 +144,8 @@ class Member final : public Bootstrap {
   bool left_ = false;
   std::optional<FailureNotice> failure_;
   std::optional<std::vector<Bytes>> gathered_;
+  std::optional<std::vector<int>> survivors_;
+  std::optional<Error> excluded_;
   std::deque<Link> arrived_links_;
   int rounds_taken_ = 0;
 };

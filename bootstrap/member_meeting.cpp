@@ -207,6 +207,10 @@ std::optional<Refusal> Member::judge(const Hello& hello) const {
   const bool fits = hello.to == static_cast<std::uint32_t>(config_.rank) &&
                     hello.from < directory_.size() && hello.from != hello.to;
   if (!fits) return no("rank " + std::to_string(hello.to) + " does not listen here");
+  if (control_.gone(static_cast<int>(hello.from))) {
+    return no("no such communicator any more: rank " + std::to_string(hello.from) +
+              " is taken for dead");
+  }
   if (hello.purpose == Purpose::link && !LinkHello::decode(hello.body)) {
     return Refusal{RefusalCode::malformed, "the hello of a link is malformed"};
   }

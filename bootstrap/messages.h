@@ -50,6 +50,12 @@ enum class FrameType : std::uint16_t {
   heartbeat = 10,
   notice = 11,
   goodbye = 12,
+  // to everybody, over the control links: group_messages.h
+  inquiry = 13,
+  answer = 14,
+  gone = 15,
+  decision = 16,
+  note = 17,
 };
 
 struct Header {

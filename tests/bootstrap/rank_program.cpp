@@ -79,6 +79,15 @@ int commanded(Config config) {
       notice.origin = config.rank;
       notice.text = line.substr(6);
       bootstrap->announce_failure(notice);
+    } else if (line.starts_with("survivors ")) {
+      try {
+        std::string text = "survivors";
+        const auto limit = std::chrono::milliseconds(std::atoi(line.c_str() + 10));
+        for (const int rank : bootstrap->survivors(limit)) text += " " + std::to_string(rank);
+        say(text);
+      } catch (const Error& e) {
+        say(std::string("threw ") + e.what());
+      }
     } else if (line == "gather") {
       try {
         check_gather(*bootstrap);
