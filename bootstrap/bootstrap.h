@@ -25,8 +25,6 @@ struct FailureNotice {
   int origin = Error::kNoRank;   ///< who found out
   int culprit = Error::kNoRank;  ///< whose fault it is, if known
   std::uint64_t sequence = Error::kNoSequence;
-  /// What origin was calling at `sequence` (engine's packed Call; empty if none).
-  Bytes call = {};
   std::string text = {};  ///< one sentence; at most 1,000 bytes travel
 };
 

@@ -237,7 +237,7 @@ int Member::rounds_taken() {
 // --- the service thread -------------------------------------------------------------------------
 
 void Member::fail(ErrorCode code, int culprit, std::string text) {
-  control_.fail({code, config_.rank, culprit, Error::kNoSequence, {}, std::move(text)});
+  control_.fail({code, config_.rank, culprit, Error::kNoSequence, std::move(text)});
 }
 
 void Member::on_failure(const FailureNotice& notice) {

@@ -209,8 +209,6 @@ Bytes encode_notice(const FailureNotice& notice) {
   WireWriter out;
   out.u8(static_cast<std::uint8_t>(notice.code)).u32(signed_to_wire(notice.origin));
   out.u32(signed_to_wire(notice.culprit)).u64(notice.sequence);
-  // A call that is too long says nothing rather than half.
-  out.blob(notice.call.size() <= kMaxCall ? ConstBytes(notice.call) : ConstBytes());
   out.text(shortened(notice.text, kMaxNoticeText));
   return out.take();
 }
@@ -224,8 +222,6 @@ std::optional<FailureNotice> decode_notice(ConstBytes bytes) {
   n.origin = signed_from_wire(in.u32());
   n.culprit = signed_from_wire(in.u32());
   n.sequence = in.u64();
-  const ConstBytes call = in.blob(kMaxCall);
-  n.call.assign(call.begin(), call.end());
   n.text = in.text(kMaxNoticeText);
   return if_finished(in, std::move(n));
 }

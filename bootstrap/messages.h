@@ -29,8 +29,6 @@ inline constexpr std::size_t kMaxStrangerPayload = 2048;
 /// Limits of texts. Host names have 64 bytes on Linux, 255 in DNS.
 inline constexpr std::size_t kMaxName = 256;
 inline constexpr std::size_t kMaxNoticeText = 1000;
-/// The engine's packed Call is a few dozen bytes.
-inline constexpr std::size_t kMaxCall = 4096;
 /// Failures of a rendezvous may list many ranks.
 inline constexpr std::size_t kMaxText = 1500;
 

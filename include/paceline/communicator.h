@@ -120,6 +120,19 @@ class Communicator {
   /// True once it has failed; never blocks; any thread.
   [[nodiscard]] bool failed() const noexcept;
 
+  /// After a failure: which ranks are left, ascending; the same list on all of them. Called by all
+  /// that are alive; those that do not within Config::timeout are left out, as are ranks that die
+  /// meanwhile or were silent for longer than Config::heartbeat_timeout. Throws Error (peer_failed)
+  /// on a rank that the others go on without, and (invalid_argument) if nothing has failed.
+  /// A network that is cut in two leaves two groups that take each other for dead.
+  [[nodiscard]] std::vector<int> survivors();
+  /// After a failure: a new Communicator of the survivors, on which they are numbered in the old
+  /// order. They agree as in survivors() and meet over the control links that are left, so nothing
+  /// from outside is needed. Called by all that are alive. If a rank dies before the new one
+  /// stands, it throws, and shrink() may be called again. Buffers from the old communicator's
+  /// allocate() stay valid memory, but are registered with nothing any more.
+  [[nodiscard]] Communicator shrink();
+
  private:
   explicit Communicator(std::shared_ptr<CommunicatorCore> core);
   static void require_same_length(std::size_t in, std::size_t out);

@@ -209,6 +209,13 @@ bool Communicator::failed() const noexcept {
   return core_->failed();
 }
 
+std::vector<int> Communicator::survivors() {
+  return core_->survivors();
+}
+Communicator Communicator::shrink() {
+  return Communicator(core_->shrink());
+}
+
 void Communicator::require_same_length(std::size_t in, std::size_t out) {
   if (in == out) return;
   refuse("in has " + std::to_string(in) + " elements and out " + std::to_string(out) +

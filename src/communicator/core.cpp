@@ -10,6 +10,9 @@ namespace {
 /// program and about to read it; one that does not within this time is in trouble of its own.
 constexpr Nanoseconds kLeaveTime = 2 * kSecond;
 
+/// For "has made no call for at least ... ": heartbeats wake the service thread as often.
+constexpr Nanoseconds kSampleEvery = kSecond;
+
 /// Above this the all-pairs exchange of whole vectors costs more than the steps it saves (tcp and
 /// RDMA; ranks on one host map each other's memory instead).
 constexpr std::size_t kLargestDoubling = 32 * 1024;
@@ -32,13 +35,20 @@ std::shared_ptr<CommunicatorCore> CommunicatorCore::create(const Config& config,
     self->links_->news_arrived();
     self->start_pump();
   };
+  events.testify = [weak](bootstrap::Topic topic, ConstBytes) {
+    const auto self = weak.lock();
+    return self == nullptr ? Bytes() : self->testify(topic);
+  };
   core->bootstrap_->watch(std::move(events));
+  core->service_->every(std::chrono::nanoseconds(kSampleEvery), [weak] {
+    if (const auto self = weak.lock()) self->sample();
+  });
   return core;
 }
 
 CommunicatorCore::CommunicatorCore(const Config& config, std::shared_ptr<Store> store,
                                    const std::string& name)
-    : config_(config) {
+    : config_(config), name_(name) {
   const std::string host_id =
       config_.host_id.empty() ? bootstrap::default_host_id() : config_.host_id;
   links_ = std::make_unique<Links>(config_, config_.rank, host_id);

@@ -6,9 +6,11 @@
 // that nobody waits for. Nobody ever waits for the service thread.
 //
 // Failure. News of a failure comes from below (poll throws) or over the bootstrap (a notice, on
-// the service thread). The owner of progress concludes: it settles which error everybody is to
-// see, tells the peers, closes the links and the registrations, and only then fails the
-// operations, so that nothing is written into the caller's memory once wait() has thrown.
+// the service thread). What comes from below is first a suspicion, if it may have a cause that
+// somebody else knows better: a broken wire waits a moment for news, a passed deadline asks all
+// ranks what they are doing, and the verdict is the news. Then the owner of progress concludes: it
+// closes the links and the registrations, and only then fails the operations, so that nothing is
+// written into the caller's memory once wait() has thrown.
 #pragma once
 
 #include <atomic>
@@ -55,6 +57,10 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   void leave() noexcept;
   [[nodiscard]] bool failed() const { return noticed_.load(std::memory_order_acquire); }
 
+  // after a failure: survivors.cpp
+  [[nodiscard]] std::vector<int> survivors();
+  [[nodiscard]] std::shared_ptr<CommunicatorCore> shrink();
+
  private:
   CommunicatorCore(const Config& config, std::shared_ptr<Store> store, const std::string& name);
 
@@ -70,14 +76,23 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   // failure.cpp
   void on_notice(const bootstrap::FailureNotice& notice);
   void throw_if_failed();
-  /// Lock held. `found` is what this rank found itself, if anything.
-  void conclude(const std::optional<Error>& found);
-  [[nodiscard]] bool may_be_an_echo(const Error& found) const;
-  [[nodiscard]] Error settle(const std::optional<Error>& found);
+  // Lock held.
+  void found(const Error& error);
+  void suspect(const Error& error, Nanoseconds patience);
+  void look_at_suspicion();
+  void blame(const Error& error);
+  void conclude(Error error);
+  void ask_around(const Error& timeout);
   [[nodiscard]] Error error_from(const bootstrap::FailureNotice& notice) const;
+  // Service thread.
+  [[nodiscard]] Bytes testify(bootstrap::Topic topic);
+  void sample();
   [[nodiscard]] std::optional<bootstrap::FailureNotice> notice();
 
   Config config_;
+  /// With a number behind it for communicators made of the survivors of an earlier one.
+  std::string name_;
+  int generation_ = 0;
   std::shared_ptr<std::recursive_mutex> lock_ = std::make_shared<std::recursive_mutex>();
   std::unique_ptr<bootstrap::Bootstrap> bootstrap_;
   Roster roster_;
@@ -97,6 +112,18 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   std::mutex notice_lock_;
   std::optional<bootstrap::FailureNotice> notice_;
   std::optional<Error> error_;  ///< lock held: what every later call throws
+  struct Suspicion {
+    Error error;
+    Nanoseconds until;
+  };
+  std::optional<Suspicion> suspicion_;  ///< lock held
+
+  /// When the service thread last saw this rank make or finish a call; its own.
+  struct Sample {
+    std::uint64_t entered = 0;
+    std::uint64_t finished = 0;
+    Nanoseconds changed = 0;
+  } sample_;
 };
 
 }  // namespace paceline

@@ -1,29 +1,25 @@
 // From the first sign of trouble to the one error that everybody sees.
-#include <chrono>
-#include <thread>
+#include <utility>
 
 #include "communicator/core.h"
+#include "communicator/verdict.h"
 
 namespace paceline {
 
 namespace {
 
-/// A peer that does not go on mostly waits for another one. A wire that breaks is mostly the echo
-/// of something else: a rank that died, or one that closed its links because it knows of a failure.
-/// That news travels over the control tree, within milliseconds; only when it does not come is what
-/// we see itself to blame.
-constexpr auto kNewsTime = std::chrono::milliseconds(1000);
+/// A wire that breaks is mostly the echo of something else: a rank that died, or one that closed
+/// its links because it knows of a failure. That news travels over the control links, within
+/// milliseconds; only when it does not come is the wire itself to blame.
+constexpr Nanoseconds kNewsTime = kSecond;
 
-Bytes call_bytes(const engine::Call& call) {
-  return WireWriter().u64(call.word()).u64(call.count).take();
-}
+/// How long the ranks are given to say what they are doing: service threads answer within
+/// milliseconds, on a machine with many ranks per core within a second.
+constexpr Nanoseconds kInquiryTime = 2 * kSecond;
 
-std::optional<engine::Call> call_from(ConstBytes bytes) {
-  WireReader r(bytes);
-  const std::uint64_t word = r.u64();
-  const std::uint64_t count = r.u64();
-  if (!r.finished()) return std::nullopt;
-  return engine::Call::from_words(word, count);
+/// For texts that do not say themselves what was being called.
+bool names_the_call(ErrorCode code) {
+  return code == ErrorCode::timeout || code == ErrorCode::mismatch;
 }
 
 }  // namespace
@@ -38,7 +34,7 @@ void CommunicatorCore::on_notice(const bootstrap::FailureNotice& notice) {
   // If a thread owns progress it sees the flag within a turn. If nobody does, conclude here: late
   // puts must be kept out of the caller's memory also when it never calls again.
   const std::unique_lock guard(*lock_, std::try_to_lock);
-  if (guard.owns_lock()) conclude(std::nullopt);
+  if (guard.owns_lock()) look_at_suspicion();
 }
 
 std::optional<bootstrap::FailureNotice> CommunicatorCore::notice() {
@@ -47,72 +43,104 @@ std::optional<bootstrap::FailureNotice> CommunicatorCore::notice() {
 }
 
 void CommunicatorCore::throw_if_failed() {
-  if (noticed_.load(std::memory_order_acquire)) conclude(std::nullopt);
+  if (noticed_.load(std::memory_order_acquire)) look_at_suspicion();
   if (error_) throw Error(*error_);
 }
 
-void CommunicatorCore::conclude(const std::optional<Error>& found) {
+// What this rank has found itself.
+void CommunicatorCore::found(const Error& error) {
+  if (error_ || suspicion_) return;
+  switch (error.code()) {
+    case ErrorCode::transport_failed:
+    case ErrorCode::peer_failed:
+      return suspect(error, kNewsTime);
+    case ErrorCode::timeout:
+      suspect(error, kInquiryTime + kNewsTime);
+      return ask_around(error);
+    case ErrorCode::invalid_argument:
+    case ErrorCode::invalid_configuration:
+    case ErrorCode::bootstrap_failed:
+    case ErrorCode::authentication_failed:
+    case ErrorCode::mismatch:
+    case ErrorCode::aborted:
+    case ErrorCode::out_of_memory:
+    case ErrorCode::unsupported:
+    case ErrorCode::internal:
+      return blame(error);
+  }
+}
+
+// From here on nothing moves: wires may be half broken.
+void CommunicatorCore::suspect(const Error& error, Nanoseconds patience) {
+  suspicion_ = Suspicion{error, steady_now() + patience};
+}
+
+// News wins over what this rank suspects. Without any, it is right.
+void CommunicatorCore::look_at_suspicion() {
   if (error_) return;
-  error_ = settle(found);
+  if (const auto news = notice()) return conclude(error_from(*news));
+  if (suspicion_ && steady_now() >= suspicion_->until) blame(suspicion_->error);
+}
+
+// What this rank found becomes the news, unless there is some already.
+void CommunicatorCore::blame(const Error& error) {
+  if (const auto news = notice()) return conclude(error_from(*news));
+  bootstrap::FailureNotice mine;
+  mine.code = error.code();
+  mine.origin = config_.rank;
+  mine.culprit = error.peer();
+  mine.sequence = error.sequence();
+  mine.text = error.what();
+  bootstrap_->announce_failure(mine);
+  conclude(error);
+}
+
+void CommunicatorCore::conclude(Error error) {
+  error_ = std::move(error);
   noticed_.store(true, std::memory_order_release);
   links_->close();
   registrar_->close(memory::Registrar::Sever::yes);
   engine_->fail(*error_);
 }
 
-// A broken wire, and a peer that does not go on although it has entered the call.
-bool CommunicatorCore::may_be_an_echo(const Error& found) const {
-  return found.code() == ErrorCode::transport_failed || found.code() == ErrorCode::peer_failed ||
-         (found.code() == ErrorCode::timeout && !engine_->waits_for_the_absent());
-}
-
-// Which error everybody sees: the news from the control tree if there is any, else what this rank
-// has found, which then becomes the news.
-Error CommunicatorCore::settle(const std::optional<Error>& found) {
-  if (found && may_be_an_echo(*found)) {
-    const auto end = std::chrono::steady_clock::now() + kNewsTime;
-    while (!notice() && std::chrono::steady_clock::now() < end) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+// A deadline has passed: what is every rank doing? The answer comes as news.
+void CommunicatorCore::ask_around(const Error& timeout) {
+  const engine::Operation* const current = engine_->current();
+  if (current == nullptr) return;
+  Hang hang;
+  hang.asker = config_.rank;
+  hang.sequence = current->sequence();
+  hang.call = current->call();
+  hang.waited = std::chrono::nanoseconds(config_.timeout).count();
+  const std::weak_ptr<CommunicatorCore> weak = weak_from_this();
+  const auto answered = [weak, hang, operation = timeout.operation()](
+                            const std::optional<bootstrap::Testimonies>& testimonies) mutable {
+    const auto self = weak.lock();
+    if (self == nullptr || !testimonies) return;
+    hang.ranks.resize(static_cast<std::size_t>(self->config_.size));
+    for (const auto& [rank, bytes] : *testimonies) {
+      hang.ranks[static_cast<std::size_t>(rank)] = Testimony::read(bytes);
     }
-  }
-  if (const auto news = notice()) return error_from(*news);
-  bootstrap::FailureNotice mine;
-  mine.code = found->code();
-  mine.origin = config_.rank;
-  mine.culprit = found->peer();
-  mine.text = found->what();
-  if (const engine::Operation* current = engine_->current()) {
-    mine.sequence = current->sequence();
-    mine.call = call_bytes(current->call());
-  }
-  bootstrap_->announce_failure(mine);
-  return *found;
+    hang.name = [&](int rank) { return self->roster_.name(rank); };
+    const Verdict verdict = judge(hang);
+    self->bootstrap_->announce_failure(
+        {verdict.code, hang.asker, verdict.culprit, hang.sequence, verdict.text});
+  };
+  bootstrap_->inquire(bootstrap::Topic::hang, {}, std::chrono::nanoseconds(kInquiryTime), answered);
 }
 
 Error CommunicatorCore::error_from(const bootstrap::FailureNotice& news) const {
-  const std::string me = "rank " + std::to_string(config_.rank);
   std::string text = news.text;
-  ErrorCode code = news.code;
-  const engine::Operation* current = engine_->current();
   Error::Where where{config_.rank, news.culprit};
-  if (current != nullptr) {
+  if (const engine::Operation* const current = engine_->current()) {
     where.operation = current->call().text();
     where.sequence = current->sequence();
-  }
-  if (news.origin != config_.rank && news.origin != Error::kNoRank) {
-    // The rank that gave up may have waited for us because we called something else.
-    const auto theirs = call_from(news.call);
-    const engine::PastCall* mine = engine_->call_at(news.sequence);
-    if (code == ErrorCode::timeout && theirs && mine != nullptr && mine->call != *theirs) {
-      code = ErrorCode::mismatch;
-      text += "; rank " + std::to_string(news.origin) + " called " + theirs->text() + " as call #" +
-              std::to_string(news.sequence) + " where " + me + " called " + mine->call.text();
-    } else if (current != nullptr) {
-      text += " (" + me + " was in " + where.operation + " as call #" +
-              std::to_string(where.sequence) + ")";
+    if (!names_the_call(news.code)) {
+      text += " (rank " + std::to_string(config_.rank) + " was in call #" +
+              std::to_string(where.sequence) + ", " + where.operation + ")";
     }
   }
-  return {code, text, where};
+  return {news.code, text, where};
 }
 
 void CommunicatorCore::abort(const std::string& reason) {
@@ -123,6 +151,29 @@ void CommunicatorCore::abort(const std::string& reason) {
   notice.text = roster_.name(config_.rank) + " aborted the communicator: " + reason;
   bootstrap_->announce_failure(notice);
   on_notice(notice);
+}
+
+// --- being asked
+// ----------------------------------------------------------------------------------
+
+Bytes CommunicatorCore::testify(bootstrap::Topic) {
+  const Nanoseconds now = steady_now();
+  sample();
+  Testimony t = take_testimony(engine_->vitals(), now);
+  if (!t.inside()) t.quiet_for = now - sample_.changed;
+  if (t.inside() && t.stand.waiting_for >= 0 && t.stand.waiting_for < config_.size) {
+    t.wire = links_->wire(t.stand.waiting_for);
+  }
+  t.failed = failed();
+  return t.write();
+}
+
+void CommunicatorCore::sample() {
+  const engine::Vitals& vitals = engine_->vitals();
+  const std::uint64_t entered = vitals.entered();
+  const std::uint64_t finished = vitals.finished();
+  if (sample_.changed != 0 && entered == sample_.entered && finished == sample_.finished) return;
+  sample_ = {entered, finished, steady_now()};
 }
 
 }  // namespace paceline

@@ -101,15 +101,15 @@ std::vector<Transport*> Links::transports() const {
 std::vector<Wire> Links::wires() const {
   std::vector<Wire> wires;
   for (int peer = 0; peer < roster_->size(); ++peer) {
-    if (peer == rank_) {
-      wires.push_back({peer, "self", ""});
-      continue;
-    }
-    const Choice& choice = choices_[static_cast<std::size_t>(peer)];
-    wires.push_back(
-        {peer, std::string(transports_[choice.transport].transport->name()), choice.reason});
+    wires.push_back({peer, wire(peer), choices_[static_cast<std::size_t>(peer)].reason});
   }
   return wires;
+}
+
+std::string Links::wire(int peer) const {
+  if (peer == rank_) return "self";
+  const std::size_t index = choices_[static_cast<std::size_t>(peer)].transport;
+  return std::string(transports_[index].transport->name());
 }
 
 // --- making links --------------------------------------------------------------------------------

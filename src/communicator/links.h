@@ -30,6 +30,8 @@ class Links final : public engine::Peers {
 
   [[nodiscard]] std::vector<transport::Transport*> transports() const;
   [[nodiscard]] std::vector<Wire> wires() const;
+  /// Name of the transport that leads to `peer`; any thread once they are chosen.
+  [[nodiscard]] std::string wire(int peer) const;
   /// True if every peer's memory can be mapped: they all are linked by shared memory.
   [[nodiscard]] bool all_mapped() const { return all_mapped_; }
 

@@ -22,26 +22,26 @@ constexpr Nanoseconds kPumpTime = kMillisecond;
 
 // One turn; true if anything moved. Concludes on failure, which finishes every operation.
 bool CommunicatorCore::turn(Nanoseconds now) {
-  if (noticed_.load(std::memory_order_relaxed)) {
-    conclude(std::nullopt);
-    return true;
+  if (noticed_.load(std::memory_order_relaxed) || suspicion_) {
+    look_at_suspicion();
+    return error_.has_value();
   }
   try {
     links_->progress();
     return engine_->poll(now);
   } catch (const Error& error) {
-    conclude(error);
+    found(error);
     return true;
   }
 }
 
 void CommunicatorCore::examine(Nanoseconds now) {
-  if (now - examined_ < kExamineEvery) return;
+  if (now - examined_ < kExamineEvery || suspicion_) return;
   examined_ = now;
   try {
     engine_->examine_stall(now);
   } catch (const Error& error) {
-    conclude(error);
+    found(error);
   }
 }
 
@@ -70,7 +70,7 @@ void CommunicatorCore::drive(engine::Operation& operation) {
 
 void CommunicatorCore::sleep(Nanoseconds longest) {
   descriptors_.clear();
-  if (!links_->prepare_sleep(descriptors_)) return;
+  if (!suspicion_ && !links_->prepare_sleep(descriptors_)) return;
   const timespec time{0, longest};
   ::ppoll(descriptors_.data(), descriptors_.size(), &time, nullptr);
 }
@@ -109,7 +109,7 @@ void CommunicatorCore::pump() {
     if (!moved) ::sched_yield();
     now = steady_now();
     if (error_) return;
-    busy = !engine_->idle() || links_->making() || !links_->flushed();
+    busy = !engine_->idle() || links_->making() || !links_->flushed() || suspicion_;
     if (!moved && now - begin > engine::Waiter::kSpinTime) break;
   }
   if (!busy) {

@@ -55,17 +55,12 @@ Operation& Engine::submit_blocking(const Call& call, const Buffers& buffers) {
 void Engine::enqueue(std::shared_ptr<Operation> operation, const Call& call,
                      const Buffers& buffers) {
   operation->reset(plan_for(call), next_sequence_++, buffers);
-  history_[operation->sequence_ % history_.size()] = {operation->sequence_, call};
+  vitals_.enter(operation->sequence_, call);
   if (failure_) {
     operation->fail(Error(failure_->code(), failure_->what(), where(*operation, failure_->peer())));
     return;
   }
   queue_.push_back(std::move(operation));
-}
-
-const PastCall* Engine::call_at(std::uint64_t sequence) const {
-  const PastCall& past = history_[sequence % history_.size()];
-  return past.sequence == sequence ? &past : nullptr;
 }
 
 // --- progress ------------------------------------------------------------------------------------
@@ -74,12 +69,16 @@ bool Engine::poll(Nanoseconds now) {
   if (queue_.empty()) return false;
   Operation& operation = *queue_.front();
   if (advance(operation)) {  // which may have been the end of it
-    stalled_since_ = 0;
+    vitals_.moved();
     return true;
   }
   // The deadline runs from the first turn in which nothing moved, so that a call that is done at
   // once never looks at the clock.
-  if (stalled_since_ == 0) stalled_since_ = now;
+  if (vitals_.stopped_since() == 0 && now != 0) {
+    Vitals::Stand where = stand(operation);
+    where.since = now;
+    vitals_.stopped(where);
+  }
   return false;
 }
 
@@ -166,6 +165,7 @@ void Engine::reserve_scratch(std::size_t bytes) {
 
 void Engine::finish(Operation& operation) {
   operation.succeed();
+  vitals_.leave();
   queue_.pop_front();  // may end the operation's life
 }
 
@@ -210,15 +210,15 @@ void Engine::refuse(const Operation& operation, const Edge& edge, ConstBytes mes
                 where(operation, edge.peer));
   }
   const Header header = Header::read(message.data());
-  const PastCall* mine = call_at(header.sequence());
+  const std::optional<Call> mine = vitals_.call_at(header.sequence());
   const std::string rule = ": all ranks must make the same calls in the same order";
-  if (mine != nullptr && mine->call != header.call()) {
+  if (mine && *mine != header.call()) {
     throw Error(ErrorCode::mismatch,
                 peer + " called " + numbered(header.sequence(), header.call()) + " where " + me +
-                    " called " + mine->call.text() + rule,
+                    " called " + mine->text() + rule,
                 where(operation, edge.peer));
   }
-  if (mine == nullptr) {
+  if (!mine) {
     throw Error(ErrorCode::mismatch,
                 peer + " has gone on to " + numbered(header.sequence(), header.call()) +
                     " without taking part in what " + me + " called, " +
@@ -232,55 +232,39 @@ void Engine::refuse(const Operation& operation, const Edge& edge, ConstBytes mes
               where(operation, edge.peer));
 }
 
-// Peers that were expected to say that they have entered the call, and have not.
-std::vector<int> Engine::absent(const Operation& operation) const {
-  std::vector<int> absent;
-  if (operation.plan_->eager() || operation.phase_ != Phase::running) return absent;
-  for (int peer : operation.plan_->peers()) {
-    const auto& e = edges_[static_cast<std::size_t>(peer)];
-    if (e->bound_for != operation.sequence_ + 1) absent.push_back(peer);
+Vitals::Stand Engine::stand(const Operation& operation) const {
+  Vitals::Stand stand;
+  stand.phase = operation.phase_;
+  stand.waiting_for = operation.waiting_for_;
+  if (operation.phase_ != Phase::running) return stand;
+  const Plan& plan = *operation.plan_;
+  if (plan.eager()) {
+    stand.step = operation.eager_step_;
+    stand.steps = plan.eager_program().steps.size();
+    return stand;
   }
-  return absent;
-}
-
-bool Engine::waits_for_the_absent() const {
-  return !queue_.empty() && !absent(*queue_.front()).empty();
+  const auto lanes = static_cast<std::uint64_t>(plan.lanes());
+  for (std::uint64_t l = 0; l < operation.lanes_.size(); ++l) {
+    const LaneState& lane = operation.lanes_[l];
+    if (lane.finished) continue;
+    const std::uint64_t per_instance = plan.schedule(0).steps();
+    const std::uint64_t step = lane.instance / lanes * per_instance + lane.step;
+    if (stand.steps != 0 && step >= stand.step) continue;
+    stand.step = step;
+    stand.steps = (plan.instances() - l + lanes - 1) / lanes * per_instance;
+  }
+  return stand;
 }
 
 void Engine::throw_timeout(const Operation& operation) const {
-  std::string text = numbered(operation.sequence_, operation.call()) + " on rank " +
-                     std::to_string(options_.rank) + " made no progress for " +
-                     std::to_string(timeout_ / kMillisecond) + " ms: ";
-  int peer = operation.waiting_for_;
-  const std::string name = peer == Error::kNoRank ? "a peer" : peers_.name(peer);
-  const std::vector<int> missing = absent(operation);
-  switch (operation.phase_) {
-    case Phase::linking:
-      text += name + " did not make a link";
-      break;
-    case Phase::announcing:
-      text += name + " takes no messages";
-      break;
-    case Phase::running:
-      if (missing.empty()) {
-        text += "it waits for " + name;
-        break;
-      }
-      peer = missing.front();
-      for (std::size_t i = 0; i < missing.size(); ++i) {
-        text += (i == 0 ? "" : ", ") + peers_.name(missing[i]);
-      }
-      text += missing.size() == 1 ? " has not entered the call" : " have not entered the call";
-      break;
-    case Phase::flushing:
-      text += name + " does not take the data";
-      break;
-    case Phase::done:
-    case Phase::failed:
-      break;
-  }
-  text += "; raise PACELINE_TIMEOUT if ranks are rightly that far apart";
-  throw Error(ErrorCode::timeout, text, where(operation, peer));
+  const int peer = operation.waiting_for_;
+  throw Error(ErrorCode::timeout,
+              numbered(operation.sequence_, operation.call()) + " on rank " +
+                  std::to_string(options_.rank) + " made no progress for " +
+                  std::to_string(timeout_ / kMillisecond) + " ms: it waits for " +
+                  (peer == Error::kNoRank ? "a peer" : peers_.name(peer)) +
+                  "; raise PACELINE_TIMEOUT if ranks are rightly that far apart",
+              where(operation, peer));
 }
 
 void Engine::examine_stall(Nanoseconds now) {
@@ -300,7 +284,11 @@ void Engine::examine_stall(Nanoseconds now) {
       refuse(operation, *e, message);
     }
   }
-  if (stalled_since_ != 0 && now - stalled_since_ > timeout_) throw_timeout(operation);
+  Vitals::Stand where = stand(operation);
+  where.since = vitals_.stopped_since();
+  if (where.since == 0) return;
+  vitals_.stopped(where);
+  if (now - where.since > timeout_) throw_timeout(operation);
 }
 
 // A broken link matters only if it is the one we wait for: any other peer may be done and gone.

@@ -27,6 +27,7 @@
 #include "engine/announcement.h"
 #include "engine/operation.h"
 #include "engine/plan.h"
+#include "engine/vitals.h"
 #include "memory/registrar.h"
 #include "transport/transport.h"
 
@@ -66,12 +67,6 @@ struct Edge {
   Announcement ours = {};
 };
 
-/// A call that was made: kept for a while, so that a late message can be held against it.
-struct PastCall {
-  std::uint64_t sequence = Error::kNoSequence;
-  Call call = {};
-};
-
 class Engine {
  public:
   Engine(const PlanOptions& options, Nanoseconds timeout, Peers& peers,
@@ -96,15 +91,12 @@ class Engine {
   [[nodiscard]] const Operation* current() const {
     return queue_.empty() ? nullptr : queue_.front().get();
   }
-  /// What was called as number `sequence`; null if it is not known any more or not yet.
-  [[nodiscard]] const PastCall* call_at(std::uint64_t sequence) const;
+  /// What this rank is doing; may be read by any thread, as long as the engine lives.
+  [[nodiscard]] const Vitals& vitals() const { return vitals_; }
 
   /// Looks for peers that the current operation does not talk to but that are calling something
   /// else, and for a passed deadline. For turns in which nothing moves; throws like poll().
   void examine_stall(Nanoseconds now);
-  /// True if the current operation waits for a peer that has not entered it. If not, the peer may
-  /// itself be waiting for another one that is to blame.
-  [[nodiscard]] bool waits_for_the_absent() const;
 
  private:
   friend class EagerRun;
@@ -118,7 +110,7 @@ class Engine {
   void finish(Operation& operation);
   /// Throws what is wrong with a message that is not the one `operation` expects on `edge`.
   [[noreturn]] void refuse(const Operation& operation, const Edge& edge, ConstBytes message) const;
-  [[nodiscard]] std::vector<int> absent(const Operation& operation) const;
+  [[nodiscard]] Vitals::Stand stand(const Operation& operation) const;
   [[noreturn]] void throw_timeout(const Operation& operation) const;
   [[nodiscard]] Error::Where where(const Operation& operation, int peer) const;
   static ConstBytes look(const Edge& edge, int waiting_for);
@@ -132,10 +124,8 @@ class Engine {
   std::vector<std::unique_ptr<Edge>> edges_;  ///< by rank; null until first used
   std::deque<std::shared_ptr<Operation>> queue_;
   std::shared_ptr<Operation> blocking_ = std::make_shared<Operation>();
-  /// Since when the operation in front has not moved; 0 if it has, or before a look at the clock.
-  Nanoseconds stalled_since_ = 0;
   std::uint64_t next_sequence_ = 0;
-  std::array<PastCall, 64> history_ = {};
+  Vitals vitals_;
   std::optional<Error> failure_;
 
   struct CallHash {

@@ -10,6 +10,7 @@
 
 #include "engine/call.h"
 #include "engine/plan.h"
+#include "engine/vitals.h"
 #include "memory/region.h"
 #include "paceline/error.h"
 
@@ -19,16 +20,6 @@ namespace paceline::engine {
 struct Buffers {
   const std::byte* input = nullptr;
   std::byte* output = nullptr;
-};
-
-/// Where an operation stands. Only ever moves down.
-enum class Phase : std::uint8_t {
-  linking,     ///< queued, or waiting for the links to its peers
-  announcing,  ///< telling the peers
-  running,     ///< steps
-  flushing,    ///< steps are done; puts may still need their sources
-  done,
-  failed,
 };
 
 /// How far one lane has come.

@@ -112,13 +112,13 @@ TEST_F(Failure, ThreadsOfOneProcessHearExactlyOnce) {
   expect_all_met(ranks);
   std::array<FailureWatch, 7> watches;
   for (std::size_t i = 0; i < 6; ++i) watches[i].watch(*ranks[i].bootstrap);
-  ranks[2].bootstrap->announce_failure({ErrorCode::aborted, 2, -1, 5, to_bytes("call"), "first"});
-  ranks[5].bootstrap->announce_failure({ErrorCode::aborted, 5, -1, 6, {}, "second"});
+  ranks[2].bootstrap->announce_failure({ErrorCode::aborted, 2, -1, 5, "first"});
+  ranks[5].bootstrap->announce_failure({ErrorCode::aborted, 5, -1, 6, "second"});
   for (std::size_t i = 0; i < 6; ++i) {
     const auto notice = watches[i].wait(kSoon);
     ASSERT_TRUE(notice);
     EXPECT_TRUE(notice->text == "first" || notice->text == "second");
-    EXPECT_EQ(notice->call, notice->text == "first" ? to_bytes("call") : Bytes());
+    EXPECT_EQ(notice->sequence, notice->text == "first" ? 5u : 6u);
   }
   // Who watches late hears at once.
   watches[6].watch(*ranks[6].bootstrap);
@@ -152,7 +152,7 @@ TEST_F(Failure, WhoeverLeavesTheRestStaysTogether) {
       if (leaving.contains(rank)) ranks[static_cast<std::size_t>(rank)].bootstrap->leave();
     });
     ranks[static_cast<std::size_t>(speaker)].bootstrap->announce_failure(
-        {ErrorCode::aborted, speaker, -1, 0, {}, "said to the rest"});
+        {ErrorCode::aborted, speaker, -1, 0, "said to the rest"});
     for (int rank = 0; rank < size; ++rank) {
       if (leaving.contains(rank)) continue;
       const auto notice = watches[static_cast<std::size_t>(rank)].wait(milliseconds(5000));

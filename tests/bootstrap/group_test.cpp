@@ -115,7 +115,7 @@ TEST_F(Group, TheBoardReachesEverybodyAndTheFirstValueStays) {
 
 TEST_F(Group, TheBoardWorksAfterAFailure) {
   meet(6);
-  at(4).announce_failure({ErrorCode::aborted, 4, 4, 0, {}, "enough"});
+  at(4).announce_failure({ErrorCode::aborted, 4, 4, 0, "enough"});
   at(5).board()->set("again", "yes");
   for (int rank = 0; rank < 6; ++rank) {
     EXPECT_EQ(at(rank).board()->get("again", milliseconds(5000)), "yes");

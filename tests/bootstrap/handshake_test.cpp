@@ -87,7 +87,7 @@ TEST(Handshake, MalformedPayloadsAreTold) {
 TEST(Messages, EveryPrefixOfAMessageIsRefused) {
   MemberRecord record{3, 99, "node", "boot:net", {resolve("127.0.0.1:80").front()}, "paceline-x"};
   Table table{{record, record}};
-  FailureNotice notice{ErrorCode::timeout, 1, -1, 17, Bytes(20), "late"};
+  FailureNotice notice{ErrorCode::timeout, 1, -1, 17, "late"};
   const Bytes bytes = to_bytes("payload");
   const auto all_prefixes = [](const Bytes& whole, const auto& decodes) {
     EXPECT_TRUE(decodes(whole));
@@ -110,15 +110,13 @@ TEST(Messages, EveryPrefixOfAMessageIsRefused) {
 }
 
 TEST(Messages, NoticesKeepTheirFieldsAndShortenTheirText) {
-  FailureNotice notice{ErrorCode::mismatch,   4, 2, 1234567890123, to_bytes("call"),
-                       std::string(3000, 'x')};
+  FailureNotice notice{ErrorCode::mismatch, 4, 2, 1234567890123, std::string(3000, 'x')};
   const auto back = decode_notice(encode_notice(notice));
   ASSERT_TRUE(back);
   EXPECT_EQ(back->code, ErrorCode::mismatch);
   EXPECT_EQ(back->origin, 4);
   EXPECT_EQ(back->culprit, 2);
   EXPECT_EQ(back->sequence, 1234567890123U);
-  EXPECT_EQ(back->call, to_bytes("call"));
   EXPECT_EQ(back->text.size(), 1000U);
   EXPECT_EQ(shortened("a\xc3\xa4", 2), "a");
 }

@@ -77,7 +77,7 @@ TEST_F(Meeting, ASizeOfOneNeedsNobody) {
   EXPECT_EQ(ranks[0].bootstrap->all_gather(to_bytes("me")).at(0), to_bytes("me"));
   FailureWatch watch;
   watch.watch(*ranks[0].bootstrap);
-  ranks[0].bootstrap->announce_failure({ErrorCode::aborted, 0, -1, 0, {}, "enough"});
+  ranks[0].bootstrap->announce_failure({ErrorCode::aborted, 0, -1, 0, "enough"});
   ASSERT_TRUE(watch.wait(milliseconds(2000)));
   EXPECT_EQ(watch.wait(milliseconds(0))->text, "enough");
 }

@@ -1,0 +1,66 @@
+#include "communicator/testimony.h"
+
+#include <algorithm>
+
+namespace paceline {
+
+namespace {
+
+constexpr std::uint8_t kVersion = 1;
+/// Of the calls that the engine remembers, so many travel: to find where two ranks parted, which is
+/// seldom far back, since the first message after it tells.
+constexpr std::uint64_t kCalls = 16;
+/// "verbs" is the longest.
+constexpr std::size_t kMaxWire = 32;
+
+}  // namespace
+
+Bytes Testimony::write() const {
+  WireWriter out;
+  out.u8(kVersion).u64(entered).u64(finished);
+  out.u8(static_cast<std::uint8_t>(calls.size()));
+  for (const auto& [sequence, call] : calls) out.u64(sequence).u64(call.word()).u64(call.count);
+  out.u64(static_cast<std::uint64_t>(stand.since)).u8(static_cast<std::uint8_t>(stand.phase));
+  out.u32(static_cast<std::uint32_t>(stand.waiting_for)).u64(stand.step).u64(stand.steps);
+  out.text(wire).u64(static_cast<std::uint64_t>(quiet_for)).u8(failed ? 1 : 0);
+  return out.take();
+}
+
+std::optional<Testimony> Testimony::read(ConstBytes bytes) {
+  WireReader in(bytes);
+  Testimony t;
+  const std::uint8_t version = in.u8();
+  t.entered = in.u64();
+  t.finished = in.u64();
+  for (int left = in.u8(); left > 0 && in.ok(); --left) {
+    const std::uint64_t sequence = in.u64();
+    const std::uint64_t word = in.u64();
+    t.calls[sequence] = engine::Call::from_words(word, in.u64());
+  }
+  t.stand.since = static_cast<Nanoseconds>(in.u64());
+  const std::uint8_t phase = in.u8();
+  t.stand.waiting_for = static_cast<int>(in.u32());
+  t.stand.step = in.u64();
+  t.stand.steps = in.u64();
+  t.wire = in.text(kMaxWire);
+  t.quiet_for = static_cast<Nanoseconds>(in.u64());
+  t.failed = in.u8() != 0;
+  if (!in.finished() || version != kVersion) return std::nullopt;
+  if (phase > static_cast<std::uint8_t>(engine::Phase::failed)) return std::nullopt;
+  t.stand.phase = static_cast<engine::Phase>(phase);
+  return t;
+}
+
+Testimony take_testimony(const engine::Vitals& vitals, Nanoseconds now) {
+  Testimony t;
+  t.finished = vitals.finished();
+  t.entered = vitals.entered();
+  for (std::uint64_t s = t.entered > kCalls ? t.entered - kCalls : 0; s < t.entered; ++s) {
+    if (const auto call = vitals.call_at(s)) t.calls[s] = *call;
+  }
+  t.stand = vitals.stand();
+  if (t.stand.since != 0) t.stand.since = std::max<Nanoseconds>(now - t.stand.since, 1);
+  return t;
+}
+
+}  // namespace paceline
