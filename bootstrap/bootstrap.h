@@ -108,6 +108,9 @@ class Bootstrap {
   [[nodiscard]] virtual std::shared_ptr<Store> board() = 0;
   /// Under which the ranks have met; empty if there was none.
   [[nodiscard]] virtual const std::string& secret() const = 0;
+  /// Eight hexadecimal digits, the same on all ranks, that tell this communicator from others;
+  /// "alone" if it has one rank.
+  [[nodiscard]] virtual std::string job() const = 0;
 
   /// Leaves in an orderly way: peers do not take the closing of our links for a death.
   /// The destructor does it too.

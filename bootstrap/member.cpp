@@ -229,6 +229,11 @@ void Member::leave() noexcept {
   service_.detach();
 }
 
+std::string Member::job() const {
+  if (config_.size == 1) return "alone";
+  return hex(ConstBytes(session_).first(4));
+}
+
 int Member::rounds_taken() {
   std::lock_guard lock(mutex_);
   return rounds_taken_;

@@ -47,6 +47,7 @@ class Member final : public Bootstrap {
   [[nodiscard]] std::vector<int> survivors(std::chrono::nanoseconds limit) override;
   [[nodiscard]] std::shared_ptr<Store> board() override { return board_; }
   [[nodiscard]] const std::string& secret() const override { return secret_; }
+  [[nodiscard]] std::string job() const override;
   void leave() noexcept override;
 
   /// Rounds that all_gathers have taken, the one of meet() included.

@@ -43,6 +43,8 @@ std::shared_ptr<CommunicatorCore> CommunicatorCore::create(const Config& config,
   core->service_->every(std::chrono::nanoseconds(kSampleEvery), [weak] {
     if (const auto self = weak.lock()) self->sample();
   });
+  core->door_ = StatusDoor::of_this_process();
+  if (core->door_ != nullptr) core->door_->add(core);
   return core;
 }
 

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -24,6 +25,7 @@
 #include "bootstrap/bootstrap.h"
 #include "communicator/links.h"
 #include "communicator/roster.h"
+#include "communicator/status_door.h"
 #include "engine/engine.h"
 #include "engine/waiter.h"
 #include "memory/registrar.h"
@@ -56,6 +58,10 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   /// What ~Communicator does; idempotent.
   void leave() noexcept;
   [[nodiscard]] bool failed() const { return noticed_.load(std::memory_order_acquire); }
+
+  /// Service thread: what this rank, or all ranks, are doing, as JSON; `done` is called once, also
+  /// on the service thread. status.cpp
+  void describe_status(bool all_ranks, std::function<void(std::string)> done);
 
   // after a failure: survivors.cpp
   [[nodiscard]] std::vector<int> survivors();
@@ -100,6 +106,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   std::shared_ptr<memory::Registrar> registrar_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<ServiceClient> service_;
+  std::shared_ptr<StatusDoor> door_;
 
   /// True while a pump is posted or under way.
   std::atomic<bool> pumping_{false};
