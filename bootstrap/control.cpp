@@ -175,7 +175,7 @@ void Control::on_goodbye(const std::shared_ptr<Peer>& peer, ConstBytes payload) 
 void Control::on_closed(const std::shared_ptr<Peer>& peer, const std::string& why) {
   forget(peer);
   if (peer->certain && !leaving_ && !left_.contains(peer->rank)) {
-    died(peer->rank, "died: its control link closed (" + why + ")");
+    if (!linked(peer->rank)) events_.broken(peer->rank, why);
   }
 }
 

@@ -1,8 +1,9 @@
 // The control links: heartbeats, deaths, the one piece of bad news, and orderly goodbyes.
 //
 // News is flooded: who hears of a failure for the first time tells all its neighbours but the one
-// it came from. A link that ends without a goodbye is a death; a link that is silent for too long
-// is one as well. Only the first failure of a communicator counts, on each rank.
+// it came from. A link that ends without a goodbye is a death, unless the peer can be reached anew
+// (the owner tries); a link that is silent for too long is one as well. Only the first failure of
+// a communicator counts, on each rank.
 #pragma once
 
 #include <chrono>
@@ -31,6 +32,9 @@ class Control {
     std::function<void(int peer)> linked = {};
     /// `peer` has left in an orderly way; the next rank after it that it knew of.
     std::function<void(int peer, int next)> left = {};
+    /// The last link with `peer` has ended without a goodbye: has it died, or was the link cut?
+    /// Ends with add() or died().
+    std::function<void(int peer, const std::string& why)> broken = {};
     /// No link with `peer` is left, for whatever reason.
     std::function<void(int peer)> lost = {};
     /// `rank` is known to be gone, having died or left; told of each once.
@@ -60,6 +64,8 @@ class Control {
   /// are to find each other, and would be a waste while all just leave.
   void spread_gone();
 
+  /// "rank 3 (host node7, pid 4711) " and `how` become the news.
+  void died(int peer, const std::string& how);
   /// The first call makes the communicator failed and tells everybody.
   void fail(FailureNotice notice) { fail_except(std::move(notice), nullptr); }
   [[nodiscard]] const std::optional<FailureNotice>& failure() const { return failure_; }
@@ -81,7 +87,6 @@ class Control {
   void on_notice(const Peer& peer, ConstBytes payload);
   void on_goodbye(const std::shared_ptr<Peer>& peer, ConstBytes payload);
   void on_closed(const std::shared_ptr<Peer>& peer, const std::string& why);
-  void died(int peer, const std::string& how);
   void on_gone(const Peer& peer, ConstBytes payload);
   void add_gone(int rank, int except);
   void tick();

@@ -22,6 +22,8 @@ constexpr Nanoseconds kLinkPatience = kSecond;
 /// Who waits in a late round of an all_gather waits for somebody who waits himself; who waits in
 /// the first knows the culprit, and gets this much time to say it.
 constexpr Nanoseconds kLateRound = kSecond / 5;
+/// A dead process's port refuses at once; a dead host's says nothing.
+constexpr Nanoseconds kRelinkTime = kSecond;
 /// A rank that has left answers "refused" at once; one whose host is gone does not answer.
 constexpr Nanoseconds kRingDial = 5 * kSecond;
 
@@ -91,6 +93,7 @@ Control::Events Member::control_events() {
     ring_.left(peer, next);
     all_gather_.on_left();
   };
+  events.broken = [this](int peer, const std::string& why) { on_broken(peer, why); };
   events.lost = [this](int peer) { inquiries_.on_lost(peer); };
   events.gone = [this](int rank) { on_gone(rank); };
   events.declared_dead = [this] { agreement_.on_declared_dead(); };
@@ -294,6 +297,16 @@ void Member::on_gather_late(Nanoseconds grace) {
            " an all_gather that " + who(config_.rank) + " began " + seconds(time) + " ago (round " +
            std::to_string(waiting->round + 1) + " of " + std::to_string(rounds(config_.size)) +
            ")");
+}
+
+// Firewalls and reset connections cut links between ranks that are alive. While blocks of an
+// all_gather may have been lost with the link, that is the end all the same.
+void Member::on_broken(int peer, const std::string& why) {
+  const std::string how = "died: its control link closed (" + why + ")";
+  if (meeting_ || all_gather_.waiting()) return control_.died(peer, how);
+  dial_control(peer, steady_now() + kRelinkTime, false, [this, peer, how](const DialFailure&) {
+    if (!control_.linked(peer) && !control_.has_left(peer)) control_.died(peer, how);
+  });
 }
 
 void Member::leave_on_service_thread() {

@@ -81,6 +81,7 @@ class Member final : public Bootstrap {
   void on_gone(int rank);
   [[nodiscard]] Bytes testify(int asker, Topic topic, ConstBytes question);
   void on_link(Link link);
+  void on_broken(int peer, const std::string& why);
   void on_link_failed(const LinkRequest& request, const DialFailure& failure);
   void on_gather_late(Nanoseconds grace);
   void fail(ErrorCode code, int culprit, std::string text);

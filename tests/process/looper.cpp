@@ -2,10 +2,15 @@
 // loop, every result checked. It uses the public face only.
 //
 //   looper [--memory plain|allocate] [--count N] [--iterations N] [--odd-rank R --odd-count N]
-//          [--watch-after-error S]
+//          [--watch-after-error S] [--odd-at N] [--cut-rank R] [--cut-at N]
+//
+// --odd-rank R calls with --odd-count elements from iteration --odd-at (1) on; --cut-rank R shuts
+// one of its TCP connections down, whichever, in iteration --cut-at.
 //
 // Exit codes: 0 all iterations done; 1 a result was wrong; 2 bad usage; 3 a paceline::Error, whose
 // code and text stand on stderr; 4 a buffer changed after the Error was thrown.
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
@@ -44,6 +49,9 @@ struct Options {
   std::uint64_t iterations = 0;  // 0: until something fails
   int odd_rank = Error::kNoRank;
   std::size_t odd_count = 0;
+  std::uint64_t odd_at = 1;
+  int cut_rank = Error::kNoRank;
+  std::uint64_t cut_at = 1;
   double watch_seconds = 0;
 };
 
@@ -98,10 +106,27 @@ bool right(std::span<const float> out, int size, std::uint64_t iteration) {
   });
 }
 
+// Breaks a wire under the library's feet: the first connected TCP socket from a random place on.
+void cut_a_connection() {
+  constexpr int kDescriptors = 1024;
+  const auto start =
+      static_cast<int>(Clock::now().time_since_epoch().count() / 1000 % kDescriptors);
+  for (int i = 0; i < kDescriptors; ++i) {
+    const int fd = (start + i) % kDescriptors;
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) continue;
+    if (address.ss_family != AF_INET && address.ss_family != AF_INET6) continue;
+    ::shutdown(fd, SHUT_RDWR);
+    return;
+  }
+}
+
 int loop(Communicator& comm, const Options& options, const Buffers& buffers) {
   Clock::time_point said{};
   for (std::uint64_t n = 0; options.iterations == 0 || n < options.iterations; ++n) {
-    const bool odd = comm.rank() == options.odd_rank && n > 0;
+    const bool odd = comm.rank() == options.odd_rank && n >= options.odd_at;
+    if (comm.rank() == options.cut_rank && n == options.cut_at) cut_a_connection();
     const std::size_t count = odd ? options.odd_count : options.count;
     fill(buffers.in(), comm.rank(), n);
     comm.all_reduce(std::span<const float>(buffers.in().first(count)), buffers.out().first(count),
@@ -177,6 +202,12 @@ int main(int argc, char** argv) {
       options.odd_rank = std::atoi(value);
     } else if (flag == "--odd-count") {
       options.odd_count = std::strtoull(value, nullptr, 10);
+    } else if (flag == "--odd-at") {
+      options.odd_at = std::strtoull(value, nullptr, 10);
+    } else if (flag == "--cut-rank") {
+      options.cut_rank = std::atoi(value);
+    } else if (flag == "--cut-at") {
+      options.cut_at = std::strtoull(value, nullptr, 10);
     } else if (flag == "--watch-after-error") {
       options.watch_seconds = std::strtod(value, nullptr);
     } else {
