@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/service_thread.h"
 #include "bootstrap/acceptor.h"
 #include "bootstrap/all_gather.h"
@@ -26,7 +27,8 @@ namespace paceline::bootstrap {
 
 class Member final : public Bootstrap {
  public:
-  Member(const Config& config, std::string name, MeetingPlace place, Nanoseconds deadline);
+  Member(const Config& config, std::string name, MeetingPlace place, Nanoseconds deadline,
+         const Logger& log = {});
   ~Member() override;
 
   /// Blocks until all have met, or throws.
@@ -67,6 +69,7 @@ class Member final : public Bootstrap {
   void on_link(Link link);
   void on_link_failed(const LinkRequest& request, const DialFailure& failure);
   void on_gather_late(Nanoseconds grace);
+  void tell_meeting(Nanoseconds begin);
   void fail(ErrorCode code, int culprit, std::string text);
 
   [[nodiscard]] MemberRecord own_record() const;
@@ -81,6 +84,7 @@ class Member final : public Bootstrap {
   const std::string network_;
   const std::string local_name_;
   const Nanoseconds deadline_;  // of the meeting
+  const Logger log_;
 
   ServiceClient service_;  // everything below uses it
 

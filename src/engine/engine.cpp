@@ -22,8 +22,12 @@ std::string numbered(std::uint64_t sequence, const Call& call) {
 }  // namespace
 
 Engine::Engine(const PlanOptions& options, Nanoseconds timeout, Peers& peers,
-               std::shared_ptr<memory::Registrar> registrar)
-    : options_(options), timeout_(timeout), peers_(peers), registrar_(std::move(registrar)) {
+               std::shared_ptr<memory::Registrar> registrar, std::size_t history)
+    : options_(options),
+      timeout_(timeout),
+      peers_(peers),
+      registrar_(std::move(registrar)),
+      history_(history) {
   edges_.resize(static_cast<std::size_t>(options.size));
 }
 
@@ -55,17 +59,13 @@ Operation& Engine::submit_blocking(const Call& call, const Buffers& buffers) {
 void Engine::enqueue(std::shared_ptr<Operation> operation, const Call& call,
                      const Buffers& buffers) {
   operation->reset(plan_for(call), next_sequence_++, buffers);
-  history_[operation->sequence_ % history_.size()] = {operation->sequence_, call};
+  history_.submit(operation->sequence_, call, queue_.empty());
   if (failure_) {
+    history_.finish(operation->sequence_, Error::kNoRank, Outcome::failed);
     operation->fail(Error(failure_->code(), failure_->what(), where(*operation, failure_->peer())));
     return;
   }
   queue_.push_back(std::move(operation));
-}
-
-const PastCall* Engine::call_at(std::uint64_t sequence) const {
-  const PastCall& past = history_[sequence % history_.size()];
-  return past.sequence == sequence ? &past : nullptr;
 }
 
 // --- progress ------------------------------------------------------------------------------------
@@ -73,7 +73,10 @@ const PastCall* Engine::call_at(std::uint64_t sequence) const {
 bool Engine::poll(Nanoseconds now) {
   if (queue_.empty()) return false;
   Operation& operation = *queue_.front();
+  const std::uint64_t sequence = operation.sequence_;
+  const int awaited = operation.waiting_for_;
   if (advance(operation)) {  // which may have been the end of it
+    if (stalled_since_ != 0) history_.waited(sequence, awaited, now - stalled_since_);
     stalled_since_ = 0;
     return true;
   }
@@ -165,6 +168,7 @@ void Engine::reserve_scratch(std::size_t bytes) {
 }
 
 void Engine::finish(Operation& operation) {
+  history_.finish(operation.sequence_, operation.waiting_for_, Outcome::succeeded);
   operation.succeed();
   queue_.pop_front();  // may end the operation's life
 }
@@ -183,6 +187,7 @@ Edge& Engine::edge(int peer) {
 void Engine::fail(const Error& error) {
   if (!failure_) failure_ = error;
   for (const auto& operation : queue_) {
+    history_.finish(operation->sequence_, operation->waiting_for_, Outcome::failed);
     operation->input_region_ = nullptr;
     operation->output_region_ = nullptr;
     operation->error_ =
@@ -286,6 +291,9 @@ void Engine::throw_timeout(const Operation& operation) const {
 void Engine::examine_stall(Nanoseconds now) {
   if (queue_.empty()) return;
   Operation& operation = *queue_.front();
+  if (stalled_since_ != 0) {
+    history_.waited(operation.sequence_, operation.waiting_for_, now - stalled_since_);
+  }
   // Announcements are read when a step needs them; a time-out wants to know of all of them.
   if (operation.phase_ == Phase::running && !operation.plan_->eager()) {
     for (int peer : operation.plan_->peers()) PutRun(*this, operation).bound(edge(peer));

@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "collectives/lowering.h"
 #include "engine/announcement.h"
+#include "engine/history.h"
 #include "engine/operation.h"
 #include "engine/plan.h"
 #include "memory/registrar.h"
@@ -66,16 +67,11 @@ struct Edge {
   Announcement ours = {};
 };
 
-/// A call that was made: kept for a while, so that a late message can be held against it.
-struct PastCall {
-  std::uint64_t sequence = Error::kNoSequence;
-  Call call = {};
-};
-
 class Engine {
  public:
   Engine(const PlanOptions& options, Nanoseconds timeout, Peers& peers,
-         std::shared_ptr<memory::Registrar> registrar);
+         std::shared_ptr<memory::Registrar> registrar,
+         std::size_t history = History::kDefaultLength);
   ~Engine();
 
   /// Queues a call. The buffers are the operation's until it is finished.
@@ -97,7 +93,14 @@ class Engine {
     return queue_.empty() ? nullptr : queue_.front().get();
   }
   /// What was called as number `sequence`; null if it is not known any more or not yet.
-  [[nodiscard]] const PastCall* call_at(std::uint64_t sequence) const;
+  [[nodiscard]] const PastCall* call_at(std::uint64_t sequence) const {
+    return history_.at(sequence);
+  }
+  [[nodiscard]] const History& history() const { return history_; }
+  /// For how long the current operation has not moved.
+  [[nodiscard]] Nanoseconds stalled(Nanoseconds now) const {
+    return stalled_since_ == 0 ? 0 : now - stalled_since_;
+  }
 
   /// Looks for peers that the current operation does not talk to but that are calling something
   /// else, and for a passed deadline. For turns in which nothing moves; throws like poll().
@@ -135,7 +138,7 @@ class Engine {
   /// Since when the operation in front has not moved; 0 if it has, or before a look at the clock.
   Nanoseconds stalled_since_ = 0;
   std::uint64_t next_sequence_ = 0;
-  std::array<PastCall, 64> history_ = {};
+  History history_;
   std::optional<Error> failure_;
 
   struct CallHash {

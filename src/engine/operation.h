@@ -43,6 +43,8 @@ class Operation {
  public:
   [[nodiscard]] const Call& call() const { return plan_->call(); }
   [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
+  /// The peer that it waited for last; Error::kNoRank if it never waited.
+  [[nodiscard]] int waiting_for() const { return waiting_for_; }
   /// Any thread: true once done or failed.
   [[nodiscard]] bool finished() const { return finished_.load(std::memory_order_acquire); }
   /// Why it failed; empty if it did not. Only after finished().

@@ -1,6 +1,7 @@
 """Ranks as real processes: started, watched, killed; none of them outlives its test.
 
-Every test program here is called as   NAME.py --looper PATH --perf PATH [--mpirun PATH] [Case.test]
+Every test program here is called as   NAME.py --looper PATH --forker PATH --perf PATH --mpirun PATH --merge PATH
+[Case.test]
 """
 
 import argparse
@@ -23,7 +24,7 @@ PR_SET_PDEATHSIG = 1  # both from linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
 
 _libc = ctypes.CDLL(None, use_errno=True)
-paths = argparse.Namespace()  # what CMake passed: looper, perf, mpirun
+paths = argparse.Namespace()  # what CMake passed: looper, forker, perf, mpirun, merge
 
 
 def _die_with_parent():
@@ -175,7 +176,7 @@ def tell(text: str):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("looper", "perf", "mpirun"):
+    for name in ("looper", "forker", "perf", "mpirun", "merge"):
         parser.add_argument(f"--{name}", type=pathlib.Path)
     _, rest = parser.parse_known_args(namespace=paths)
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)

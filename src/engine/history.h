@@ -1,0 +1,86 @@
+// The flight recorder: a ring of the last calls, with the times at which they were made, started
+// and finished. Late messages are held against it, error texts quote it, and a trace is written
+// from it.
+//
+// It is always on, so it must cost next to nothing beside an all_reduce of half a microsecond: a
+// record is one cache line, and times are read off the processor's counter (base/ticks.h). In
+// virtual time, too, its times are the machine's own.
+//
+// Threads: the owner of progress only.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "base/layout.h"
+#include "base/ticks.h"
+#include "engine/call.h"
+#include "paceline/history.h"
+
+namespace paceline::engine {
+
+/// A call that was made.
+struct alignas(kCacheLine) PastCall {
+  std::uint64_t sequence = Error::kNoSequence;
+  Call call = {};
+  Ticks submitted = 0;
+  Ticks started = 0;   ///< 0: not yet
+  Ticks finished = 0;  ///< 0: not yet
+  std::int32_t waited_for = Error::kNoRank;
+  std::uint32_t waited_us = 0;
+  Outcome outcome = Outcome::queued;
+};
+static_assert(sizeof(PastCall) == kCacheLine);
+
+class History {
+ public:
+  /// What Config::history is by default.
+  static constexpr std::size_t kDefaultLength = 256;
+
+  explicit History(std::size_t length);
+
+  /// The call after the last one is made. `first`: none is before it, so it starts at once.
+  void submit(std::uint64_t sequence, const Call& call, bool first) {
+    const Ticks now = clock_.now();
+    slot(sequence) = {sequence, call,           now, first ? now : 0,
+                      0,        Error::kNoRank, 0,   first ? Outcome::running : Outcome::queued};
+    next_ = sequence + 1;
+  }
+  /// Number `sequence` has finished; the one after it, if it was made, starts.
+  void finish(std::uint64_t sequence, int waited_for, Outcome outcome) {
+    const Ticks now = clock_.now();
+    PastCall& past = slot(sequence);
+    if (past.sequence == sequence) {
+      past.finished = now;
+      past.outcome = outcome;
+      if (past.waited_us == 0) past.waited_for = waited_for;
+    }
+    if (outcome != Outcome::succeeded || sequence + 1 == next_) return;
+    PastCall& next = slot(sequence + 1);
+    if (next.sequence != sequence + 1 || next.outcome != Outcome::queued) return;
+    next.started = now;
+    next.outcome = Outcome::running;
+  }
+  /// Number `sequence` had not moved for `time`, for want of `peer`.
+  void waited(std::uint64_t sequence, int peer, Nanoseconds time);
+
+  /// What was called as number `sequence`; null if it is not known any more or not yet.
+  [[nodiscard]] const PastCall* at(std::uint64_t sequence) const {
+    const PastCall& past = ring_[sequence & mask_];
+    return past.sequence == sequence && sequence < next_ ? &past : nullptr;
+  }
+  /// Oldest first.
+  [[nodiscard]] std::vector<OperationRecord> records() const;
+
+ private:
+  PastCall& slot(std::uint64_t sequence) { return ring_[sequence & mask_]; }
+
+  std::size_t length_;
+  std::vector<PastCall> ring_;  ///< a power of two of them: finding one must not take a division
+  std::uint64_t mask_;
+  std::uint64_t next_ = 0;
+  TickClock clock_;
+};
+
+}  // namespace paceline::engine
