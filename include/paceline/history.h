@@ -33,10 +33,11 @@ struct OperationRecord {
   std::uint64_t bytes = 0;                               ///< count times the size of an element
   std::chrono::steady_clock::time_point submitted = {};  ///< the call was made
   std::chrono::steady_clock::time_point started = {};    ///< all calls before it were finished
+  /// Of a call that hardly waited, and so took less than about a microsecond, an estimate.
   std::chrono::steady_clock::time_point finished = {};
   Outcome outcome = Outcome::queued;
   /// The peer that it waited for longest, once nothing had moved for a while; else the one that it
-  /// waited for last; Error::kNoRank if it never waited.
+  /// waited for last; Error::kNoRank if it hardly waited at all.
   int waited_for = Error::kNoRank;
   /// How long that was, to about 0.1 ms; 0 if it was too short to be looked at.
   std::chrono::microseconds waited{0};

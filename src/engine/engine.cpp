@@ -61,7 +61,7 @@ void Engine::enqueue(std::shared_ptr<Operation> operation, const Call& call,
   operation->reset(plan_for(call), next_sequence_++, buffers);
   history_.submit(operation->sequence_, call, queue_.empty());
   if (failure_) {
-    history_.finish(operation->sequence_, Error::kNoRank, Outcome::failed);
+    history_.finish(operation->sequence_, Error::kNoRank, Outcome::failed, false);
     operation->fail(Error(failure_->code(), failure_->what(), where(*operation, failure_->peer())));
     return;
   }
@@ -73,6 +73,7 @@ void Engine::enqueue(std::shared_ptr<Operation> operation, const Call& call,
 bool Engine::poll(Nanoseconds now) {
   if (queue_.empty()) return false;
   Operation& operation = *queue_.front();
+  now_ = now;
   const std::uint64_t sequence = operation.sequence_;
   const int awaited = operation.waiting_for_;
   if (advance(operation)) {  // which may have been the end of it
@@ -168,7 +169,7 @@ void Engine::reserve_scratch(std::size_t bytes) {
 }
 
 void Engine::finish(Operation& operation) {
-  history_.finish(operation.sequence_, operation.waiting_for_, Outcome::succeeded);
+  history_.finish(operation.sequence_, operation.waiting_for_, Outcome::succeeded, now_ == 0);
   operation.succeed();
   queue_.pop_front();  // may end the operation's life
 }
@@ -187,7 +188,7 @@ Edge& Engine::edge(int peer) {
 void Engine::fail(const Error& error) {
   if (!failure_) failure_ = error;
   for (const auto& operation : queue_) {
-    history_.finish(operation->sequence_, operation->waiting_for_, Outcome::failed);
+    history_.finish(operation->sequence_, operation->waiting_for_, Outcome::failed, false);
     operation->input_region_ = nullptr;
     operation->output_region_ = nullptr;
     operation->error_ =

@@ -137,6 +137,7 @@ class Engine {
   std::shared_ptr<Operation> blocking_ = std::make_shared<Operation>();
   /// Since when the operation in front has not moved; 0 if it has, or before a look at the clock.
   Nanoseconds stalled_since_ = 0;
+  Nanoseconds now_ = 0;  ///< of this poll; 0: the caller has not looked at the clock yet
   std::uint64_t next_sequence_ = 0;
   History history_;
   std::optional<Error> failure_;

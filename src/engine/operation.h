@@ -55,8 +55,9 @@ class Operation {
   friend class EagerRun;
   friend class PutRun;
 
-  void reset(std::shared_ptr<const Plan> plan, std::uint64_t sequence, const Buffers& buffers) {
-    plan_ = std::move(plan);
+  void reset(const std::shared_ptr<const Plan>& plan, std::uint64_t sequence,
+             const Buffers& buffers) {
+    if (plan_ != plan) plan_ = plan;  // counting owners costs as much as the history
     sequence_ = sequence;
     buffers_ = buffers;
     phase_ = Phase::linking;

@@ -26,7 +26,7 @@ TEST(History, KeepsTheLastCallsOnly) {
   EXPECT_EQ(history.at(Error::kNoSequence), nullptr);
   for (std::uint64_t i = 0; i < 1000; ++i) {
     history.submit(i, all_reduce(i), true);
-    history.finish(i, Error::kNoRank, Outcome::succeeded);
+    history.finish(i, Error::kNoRank, Outcome::succeeded, false);
   }
   const auto records = history.records();
   ASSERT_EQ(records.size(), 100u);
@@ -49,7 +49,7 @@ TEST(History, TimesAreThoseOfTheMonotonicClock) {
   history.submit(0, all_reduce(1), true);
   std::this_thread::sleep_for(std::chrono::milliseconds(30));
   const auto between = steady_clock::now();
-  history.finish(0, 5, Outcome::succeeded);
+  history.finish(0, 5, Outcome::succeeded, false);
   const auto after = steady_clock::now();
   const OperationRecord record = history.records().at(0);
   // The counter is turned into time by what both have said twice: some tens of nanoseconds off.
@@ -63,12 +63,24 @@ TEST(History, TimesAreThoseOfTheMonotonicClock) {
   EXPECT_EQ(record.waited.count(), 0);
 }
 
+TEST(History, ACallThatHardlyWaitedIsSaidToBeShort) {
+  History history(64);
+  history.submit(0, all_reduce(1), true);
+  history.finish(0, Error::kNoRank, Outcome::succeeded, true);
+  history.submit(1, all_reduce(1), true);
+  history.finish(1, Error::kNoRank, Outcome::succeeded, true);
+  const auto records = history.records();
+  EXPECT_EQ(records[1].finished - records[1].started, std::chrono::nanoseconds(500));
+  EXPECT_GE(records[0].finished, records[0].started);
+  EXPECT_LE(records[0].finished, records[1].submitted);
+}
+
 TEST(History, ACallStartsWhenTheOneBeforeItHasFinished) {
   History history(64);
   history.submit(0, all_reduce(1), true);
   history.submit(1, all_reduce(2), false);
   history.submit(2, all_reduce(3), false);
-  history.finish(0, Error::kNoRank, Outcome::succeeded);
+  history.finish(0, Error::kNoRank, Outcome::succeeded, false);
   auto records = history.records();
   EXPECT_EQ(records[0].outcome, Outcome::succeeded);
   EXPECT_EQ(records[1].outcome, Outcome::running);
@@ -76,8 +88,8 @@ TEST(History, ACallStartsWhenTheOneBeforeItHasFinished) {
   EXPECT_GT(records[1].started, records[1].submitted);
   EXPECT_EQ(records[2].outcome, Outcome::queued);
   EXPECT_EQ(records[2].started, steady_clock::time_point{});
-  history.finish(1, 3, Outcome::failed);
-  history.finish(2, Error::kNoRank, Outcome::failed);
+  history.finish(1, 3, Outcome::failed, false);
+  history.finish(2, Error::kNoRank, Outcome::failed, false);
   records = history.records();
   EXPECT_EQ(records[1].outcome, Outcome::failed);
   EXPECT_EQ(records[2].outcome, Outcome::failed);
@@ -91,7 +103,7 @@ TEST(History, RemembersTheLongestWait) {
   history.waited(0, 2, 900'000);
   history.waited(0, 3, 300'000);
   history.waited(7, 4, 900'000'000);  // of a call that is not known
-  history.finish(0, 5, Outcome::succeeded);
+  history.finish(0, 5, Outcome::succeeded, false);
   const OperationRecord record = history.records().at(0);
   EXPECT_EQ(record.waited_for, 2);
   EXPECT_EQ(record.waited.count(), 900);
