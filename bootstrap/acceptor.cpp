@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <utility>
 
@@ -27,6 +28,8 @@ constexpr Nanoseconds kFairTime = kSecond / 5;
 constexpr auto kPause = std::chrono::milliseconds(20);
 /// Accepted per turn of the service thread.
 constexpr int kAcceptsPerTurn = 32;
+/// So many refusals are told one by one: more than a mistake makes, and it fits on a screen.
+constexpr std::uint64_t kAllTold = 16;
 
 UniqueFd stream_socket(int family) {
   UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -182,20 +185,26 @@ void Acceptor::expire() {
   if (pending_.empty()) service_.cancel(std::exchange(expiry_, ServiceClient::kNoTimer));
 }
 
+void Acceptor::count_refusal(const Place& place, const std::string& why, bool stranger) {
+  ++refused_;
+  last_refusal_ = place->from.text() + ": " + why;
+  // Whoever knocks for ever must not fill a disk: the first ones, then in ever larger steps.
+  const bool told = refused_ <= kAllTold || std::has_single_bit(refused_);
+  if (events_.refused && told) {
+    events_.refused(last_refusal_ + " (refusal " + std::to_string(refused_) + ")", stranger);
+  }
+}
+
 // The channel is closed by now or is closed here; it may be the one whose callback this is.
 void Acceptor::drop(Place place, const std::string& why) {
-  if (!place->greeted) {  // a refusal has been counted already
-    ++refused_;
-    last_refusal_ = place->from.text() + ": " + why;
-  }
+  if (!place->greeted) count_refusal(place, why, true);  // else it has been counted already
   place->channel->close();
   const std::shared_ptr<Channel> keep = place->channel;
   pending_.erase(place);
 }
 
 void Acceptor::refuse(Place place, const Refusal& refusal) {
-  ++refused_;
-  last_refusal_ = place->from.text() + ": " + refusal.text;
+  count_refusal(place, refusal.text, refusal.code != RefusalCode::no_such_communicator);
   place->greeted = true;
   place->channel->send(FrameType::refused, refusal.encode());
   place->channel->finish();  // stays pending, to be read from, until the peer closes or time is up

@@ -34,6 +34,9 @@ class Acceptor {
     std::function<std::optional<Refusal>(const Hello&)> judge = {};
     /// In: connected, authenticated, non-blocking, nothing read beyond the handshake.
     std::function<void(const Hello&, UniqueFd, const SocketAddress& from)> accepted = {};
+    /// Not in: who, and why. `stranger`: it did not know the secret or made no sense; else it is
+    /// one of the job's that came too early or too late.
+    std::function<void(const std::string& who_and_why, bool stranger)> refused = {};
   };
 
   Acceptor(ServiceClient& service, std::string secret, Bytes info, Events events);
@@ -70,6 +73,7 @@ class Acceptor {
   void on_frame(Place place, FrameType type, ConstBytes payload);
   void refuse(Place place, const Refusal& refusal);
   void drop(Place place, const std::string& why);
+  void count_refusal(const Place& place, const std::string& why, bool stranger);
   void expire();
 
   ServiceClient& service_;

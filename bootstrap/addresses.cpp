@@ -4,7 +4,6 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -15,6 +14,7 @@
 #include <span>
 #include <system_error>
 
+#include "base/path_pattern.h"
 #include "base/unique_fd.h"
 #include "paceline/error.h"
 
@@ -273,8 +273,7 @@ SocketAddress external_address() {
 }
 
 std::string host_name() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+  return this_host();
 }
 
 std::string errno_text(int error) {

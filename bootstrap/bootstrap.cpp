@@ -6,7 +6,7 @@
 namespace paceline::bootstrap {
 
 std::unique_ptr<Bootstrap> create(const Config& config, std::shared_ptr<Store> store,
-                                  const std::string& name) {
+                                  const std::string& name, const Logger& log) {
   if (config.size < 1 || config.rank < 0 || (config.size == 1 && config.rank != 0)) {
     throw Error(ErrorCode::invalid_configuration,
                 "rank " + std::to_string(config.rank) + " of " + std::to_string(config.size) +
@@ -20,7 +20,7 @@ std::unique_ptr<Bootstrap> create(const Config& config, std::shared_ptr<Store> s
   const Nanoseconds deadline = steady_now() + std::chrono::nanoseconds(config.timeout).count();
   MeetingPlace place;
   if (config.size > 1) place = find_meeting_place(config, store, name, deadline);
-  auto member = std::make_unique<Member>(config, name, std::move(place), deadline);
+  auto member = std::make_unique<Member>(config, name, std::move(place), deadline, log);
   member->meet();
   return member;
 }

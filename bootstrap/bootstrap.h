@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/log.h"
 #include "base/unique_fd.h"
 #include "base/wire.h"
 #include "paceline/config.h"
@@ -121,7 +122,7 @@ class Bootstrap {
 /// where one is given. Blocks, at most Config::timeout. `name` tells communicators apart.
 /// A size of one needs nobody: no socket is opened.
 std::unique_ptr<Bootstrap> create(const Config& config, std::shared_ptr<Store> store = nullptr,
-                                  const std::string& name = "world");
+                                  const std::string& name = "world", const Logger& log = {});
 
 /// "boot id:network namespace", what host ids default to.
 std::string default_host_id();

@@ -33,19 +33,25 @@ std::string fresh_local_name() {
 
 }  // namespace
 
-Member::Member(const Config& config, std::string name, MeetingPlace place, Nanoseconds deadline)
+Member::Member(const Config& config, std::string name, MeetingPlace place, Nanoseconds deadline,
+               const Logger& log)
     : config_(config),
       name_(std::move(name)),
       network_(default_host_id()),
       local_name_(fresh_local_name()),
       secret_(place.secret),
       deadline_(deadline),
+      log_(log),
       place_(std::move(place)),
       directory_(static_cast<std::size_t>(config.size)),
       acceptor_(service_, place_.secret, {},
                 {[this](const Hello& h) { return judge(h); },
                  [this](const Hello& h, UniqueFd fd, const SocketAddress& from) {
                    accepted(h, std::move(fd), from);
+                 },
+                 [this](const std::string& who_and_why, bool stranger) {
+                   log_.say(stranger ? LogLevel::warning : LogLevel::debug, LogComponent::bootstrap,
+                            [&] { return "refused " + who_and_why; });
                  }}),
       control_(service_, config.rank, config.heartbeat_timeout, control_events()),
       all_gather_(config.rank, config.size, all_gather_events()),
@@ -131,6 +137,7 @@ Member::~Member() {
 
 void Member::meet() {
   if (config_.size == 1) return;
+  const Nanoseconds begin_time = steady_now();
   service_.post([this] { begin(); });
   {
     std::unique_lock lock(mutex_);
@@ -140,6 +147,17 @@ void Member::meet() {
   const Nanoseconds left = std::max(deadline_, steady_now() + kSecond / 10);
   const std::vector<Bytes> records = gather(own_record().encode(), left);
   service_.post([this, records] { set_directory(records); });
+  tell_meeting(begin_time);
+}
+
+void Member::tell_meeting(Nanoseconds begin) {
+  log_.info(LogComponent::bootstrap, [&] {
+    const std::string place = config_.root.empty() ? "" : " at " + config_.root;
+    return "launcher " + std::string(to_string(config_.launcher)) + ": " +
+           std::to_string(config_.size) + " ranks have met" + place + " within " +
+           seconds(std::chrono::nanoseconds(steady_now() - begin)) + ", told each other about " +
+           "themselves in " + std::to_string(rounds_taken()) + " rounds";
+  });
 }
 
 std::vector<Bytes> Member::all_gather(ConstBytes mine) {
@@ -255,6 +273,11 @@ void Member::on_failure(const FailureNotice& notice) {
     news_.notify_all();
   }
   service_.cancel(std::exchange(gather_timer_, ServiceClient::kNoTimer));
+  // While the ranks meet, the one who makes the communicator gets the Error itself.
+  log_.say(watched_ ? LogLevel::warning : LogLevel::info, LogComponent::bootstrap, [&] {
+    return "the communicator has failed (" + std::string(to_string(notice.code)) +
+           "): " + notice.text;
+  });
   if (watched_ && events_.failed) events_.failed(notice);
 }
 

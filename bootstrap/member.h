@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/service_thread.h"
 #include "bootstrap/acceptor.h"
 #include "bootstrap/agreement.h"
@@ -29,7 +30,8 @@ namespace paceline::bootstrap {
 
 class Member final : public Bootstrap {
  public:
-  Member(const Config& config, std::string name, MeetingPlace place, Nanoseconds deadline);
+  Member(const Config& config, std::string name, MeetingPlace place, Nanoseconds deadline,
+         const Logger& log = {});
   ~Member() override;
 
   /// Blocks until all have met, or throws.
@@ -84,6 +86,7 @@ class Member final : public Bootstrap {
   void on_broken(int peer, const std::string& why);
   void on_link_failed(const LinkRequest& request, const DialFailure& failure);
   void on_gather_late(Nanoseconds grace);
+  void tell_meeting(Nanoseconds begin);
   void fail(ErrorCode code, int culprit, std::string text);
 
   [[nodiscard]] MemberRecord own_record() const;
@@ -99,6 +102,7 @@ class Member final : public Bootstrap {
   const std::string local_name_;
   const std::string secret_;
   const Nanoseconds deadline_;  // of the meeting
+  const Logger log_;
 
   ServiceClient service_;  // everything below uses it
 

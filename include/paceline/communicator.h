@@ -10,6 +10,7 @@
 
 #include "paceline/config.h"
 #include "paceline/error.h"
+#include "paceline/history.h"
 #include "paceline/memory.h"
 #include "paceline/store.h"
 #include "paceline/types.h"
@@ -40,6 +41,10 @@ struct Wire {
 /// mismatch, abort) makes the Communicator failed for good: all later calls throw that same
 /// error, and nothing is written into any caller's buffer after the throw. An invalid_argument is
 /// thrown before anything is sent and leaves the Communicator usable.
+///
+/// Fork: a child of fork() cannot use a Communicator of its parent, nor what came from it: calls
+/// throw invalid_argument there and destructors do nothing. The parent goes on. See
+/// docs/design/threads.md.
 class Communicator {
  public:
   /// A Communicator from Config::from_environment(): under mpirun, torchrun or with PACELINE_*
@@ -119,6 +124,11 @@ class Communicator {
   void abort(const std::string& reason = "abort() was called");
   /// True once it has failed; never blocks; any thread.
   [[nodiscard]] bool failed() const noexcept;
+  /// The last calls, oldest first, at most Config::history of them; also after it has failed.
+  /// Waits for a call that another thread is in.
+  [[nodiscard]] std::vector<OperationRecord> history() const;
+  /// The same into a file, over whatever it held. Throws invalid_argument if that cannot be done.
+  void write_history(const std::string& path, HistoryFormat format) const;
 
   /// After a failure: which ranks are left, ascending; the same list on all of them. Called by all
   /// that are alive; those that do not within Config::timeout are left out, as are ranks that die

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "paceline/log.h"
 #include "paceline/types.h"
 
 namespace paceline {
@@ -77,6 +78,20 @@ struct Config {
   /// A rank whose control link is silent for this long counts as failed.
   /// PACELINE_HEARTBEAT_TIMEOUT, in seconds.
   std::chrono::milliseconds heartbeat_timeout{10'000};
+
+  // --- what it says of what it does (docs/logging.md) ----------------------------------------
+  /// How much is logged, and of single parts more or less. PACELINE_LOG=info,bootstrap=debug.
+  LogLevel log_level = LogLevel::warning;
+  std::map<LogComponent, LogLevel> log_components;
+  /// Where to; empty: stderr. %r is the rank, %h the host, %p the process id, %c the communicator's
+  /// name. Lines are appended. PACELINE_LOG_FILE.
+  std::string log_file;
+  /// How many of its last calls a Communicator remembers, 64..65536. PACELINE_HISTORY.
+  std::size_t history = 256;
+  /// A file that the history is written to when the communicator ends, in the format that
+  /// chrome://tracing and Perfetto read; the same % as in log_file, and %r where there are several
+  /// ranks. Empty: none. PACELINE_TRACE.
+  std::string trace_file;
 
   /// Reads the process's environment: the only getenv of the library. Throws Error
   /// (invalid_configuration) for a value out of range and for a PACELINE_ variable that does not

@@ -43,7 +43,9 @@ class Memory {
   ~Memory();
 
   /// First byte, aligned to 64 bytes at least when the library allocated it; null when empty.
-  [[nodiscard]] std::byte* data() const noexcept;
+  /// Memory that the library allocated is not there in a child of fork(): throws Error
+  /// (invalid_argument).
+  [[nodiscard]] std::byte* data() const;
   /// Length in bytes, as asked for.
   [[nodiscard]] std::size_t size() const noexcept;
   [[nodiscard]] Device device() const noexcept;
@@ -52,7 +54,7 @@ class Memory {
 
   /// The memory as elements; size() / sizeof(T) of them.
   template <class T>
-  [[nodiscard]] std::span<T> as() const noexcept {
+  [[nodiscard]] std::span<T> as() const {
     return {reinterpret_cast<T*>(data()), size() / sizeof(T)};
   }
 

@@ -4,6 +4,8 @@
 #include "paceline/communicator.h"
 #include "paceline/config.h"
 #include "paceline/error.h"
+#include "paceline/history.h"
+#include "paceline/log.h"
 #include "paceline/memory.h"
 #include "paceline/store.h"
 #include "paceline/types.h"

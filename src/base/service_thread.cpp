@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/fork.h"
 #include "base/unique_fd.h"
 #include "paceline/error.h"
 
@@ -64,6 +65,11 @@ class ServiceLoop {
 
   /// The process's loop; starts its thread if there is none. The deleter ends the thread.
   static std::shared_ptr<ServiceLoop> get();
+
+  // Around a fork of the process: see the end of this file.
+  static void before_fork();
+  static void after_fork_in_parent();
+  static void after_fork_in_child();
 
   std::uint64_t join() {
     std::lock_guard lock(mutex_);
@@ -174,7 +180,7 @@ class ServiceLoop {
 
   /// In a forked child: the thread is not here, the epoll set is still the parent's, and the mutex
   /// may be locked for ever. Nothing of this object may be touched.
-  [[nodiscard]] bool foreign() const { return process_ != getpid(); }
+  [[nodiscard]] bool foreign() const { return process_.foreign(); }
 
  private:
   struct Watch {
@@ -297,7 +303,7 @@ class ServiceLoop {
 
   UniqueFd epoll_;
   UniqueFd wake_;
-  const pid_t process_ = getpid();
+  const ProcessMark process_;
   std::thread thread_;
 
   std::mutex mutex_;
@@ -354,20 +360,74 @@ void ServiceLoop::end() noexcept {
   }
 }
 
+namespace {
+
+// The process's loop. Never destroyed: a Communicator in a static variable may outlive this file's.
+struct TheLoop {
+  std::mutex guard;
+  std::weak_ptr<ServiceLoop> current;
+  /// While the process forks.
+  std::shared_ptr<ServiceLoop> forking;
+};
+
+TheLoop& the_loop() {
+  static auto& loop = *new TheLoop;
+  return loop;
+}
+
+}  // namespace
+
 std::shared_ptr<ServiceLoop> ServiceLoop::get() {
-  // Never destroyed: a Communicator in a static variable may outlive this file's statics.
-  static auto& guard = *new std::mutex;
-  static auto& current = *new std::weak_ptr<ServiceLoop>;
-  std::lock_guard lock(guard);
-  if (auto loop = current.lock(); loop && !loop->foreign()) return loop;
+  std::lock_guard lock(the_loop().guard);
+  if (auto loop = the_loop().current.lock(); loop && !loop->foreign()) return loop;
   auto owned = std::make_shared<ServiceLoop>();
   start(owned);
   // The thread holds `owned` as well; the clients share this handle, which ends it.
   ServiceLoop* const raw = owned.get();
   std::shared_ptr<ServiceLoop> handle(raw, [owned](ServiceLoop* loop) { loop->end(); });
-  current = handle;
+  the_loop().current = handle;
   return handle;
 }
+
+// A fork. The child has the loop's descriptors and not its thread: the control links and listeners
+// of the parent. It must not keep them open. Peers take the end of a control link for the death of
+// this process, and would hear nothing of it while a child lives on; ports would stay taken.
+//
+// Both locks are held over the fork, so that the child finds the table of descriptors in order, and
+// can start a loop of its own.
+void ServiceLoop::before_fork() {
+  the_loop().guard.lock();
+  auto loop = the_loop().current.lock();
+  if (!loop || loop->foreign()) return;
+  loop->mutex_.lock();
+  the_loop().forking = std::move(loop);
+}
+
+void ServiceLoop::after_fork_in_parent() {
+  const std::shared_ptr<ServiceLoop> loop = std::move(the_loop().forking);
+  if (loop) loop->mutex_.unlock();
+  the_loop().guard.unlock();
+}
+
+void ServiceLoop::after_fork_in_child() {
+  std::shared_ptr<ServiceLoop> loop = std::move(the_loop().forking);
+  the_loop().current.reset();
+  if (loop) {
+    for (const auto& [client_and_fd, tag] : loop->tags_) ::close(client_and_fd.second);
+    loop->epoll_.reset();
+    loop->wake_.reset();
+    loop->mutex_.unlock();
+    abandon(std::move(loop));
+  }
+  the_loop().guard.unlock();
+}
+
+namespace {
+
+[[maybe_unused]] const int forks_watched = ::pthread_atfork(
+    ServiceLoop::before_fork, ServiceLoop::after_fork_in_parent, ServiceLoop::after_fork_in_child);
+
+}  // namespace
 
 ServiceClient::ServiceClient() : loop_(ServiceLoop::get()), id_(loop_->join()) {}
 

@@ -6,7 +6,9 @@
 #include <cstdio>
 
 #include "base/host_port.h"
+#include "base/log_levels.h"
 #include "base/number.h"
+#include "base/path_pattern.h"
 
 namespace paceline {
 namespace {
@@ -36,6 +38,9 @@ constexpr std::chrono::milliseconds kMaxTime = std::chrono::hours{24 * 7};
 // Shorter silence than this is ordinary scheduling on a loaded host.
 constexpr std::chrono::milliseconds kMinHeartbeat{100};
 constexpr std::chrono::milliseconds kMinTimeout{1};
+// A late message is held against the calls that are remembered: 64 are more than ranks run apart.
+constexpr std::size_t kMinHistory = 64;
+constexpr std::size_t kMaxHistory = 65536;  // 4 MiB
 
 constexpr std::array<std::string_view, 3> kTransports = {"shm", "verbs", "tcp"};
 
@@ -125,6 +130,12 @@ bool valid_segment(const Config& config) {
 bool valid_ports(const Config& config) {
   const bool any = config.port_first == 0 && config.port_last == 0;
   return any || (config.port_first > 0 && config.port_first <= config.port_last);
+}
+
+// Ranks must not write over each other's.
+bool valid_trace(const Config& config) {
+  return is_path_pattern(config.trace_file) && (config.trace_file.empty() || config.size == 1 ||
+                                                config.trace_file.find("%r") != std::string::npos);
 }
 
 // A name of the kernel's: no blanks, no slash, short.
@@ -234,6 +245,32 @@ constexpr std::array kVariables = {
              [](C& c, Text t) { return read_seconds(c.heartbeat_timeout, t); },
              [](const C& c) { return within(c.heartbeat_timeout, kMinHeartbeat, kMaxTime); },
              [](const C& c) { return show_seconds(c.heartbeat_timeout); }},
+    Variable{"PACELINE_LOG", "log_level, log_components",
+             "off, error, warning, info, debug or trace, then ,part=level for each of bootstrap, "
+             "shm, tcp, verbs, engine, memory, communicator that differs",
+             "How much is logged, for example info,bootstrap=debug.",
+             [](C& c, Text t) { return read_log_levels(c, t); }, [](const C&) { return true; },
+             show_log_levels},
+    Variable{"PACELINE_LOG_FILE", "log_file",
+             "a path in which % stands before r, h, p, c or % only",
+             "Where the log goes: %r is the rank, %h the host, %p the process id, %c the "
+             "communicator's name. Empty: stderr.",
+             [](C& c, Text t) { return read_text(c.log_file, t); },
+             [](const C& c) { return is_path_pattern(c.log_file); },
+             [](const C& c) { return c.log_file; }},
+    Variable{"PACELINE_HISTORY", "history", "64..65536",
+             "How many of its last calls a communicator remembers, at 64 bytes each.",
+             [](C& c, Text t) { return read_number<std::size_t>(c.history, t); },
+             [](const C& c) { return within(c.history, kMinHistory, kMaxHistory); },
+             [](const C& c) { return std::to_string(c.history); }},
+    Variable{
+        "PACELINE_TRACE", "trace_file",
+        "a path in which % stands before r, h, p, c or % only, with %r where there are several "
+        "ranks",
+        "Where a communicator writes its last calls when it ends, for chrome://tracing and "
+        "Perfetto.",
+        [](C& c, Text t) { return read_text(c.trace_file, t); }, valid_trace,
+        [](const C& c) { return c.trace_file; }},
 };
 
 }  // namespace

@@ -91,6 +91,18 @@ engine::Call broadcast_call(const CommunicatorCore& core, const void* buffer, st
           count};
 }
 
+void end(std::shared_ptr<CommunicatorCore> core) noexcept {
+  if (core == nullptr) return;
+  if (!core->forked()) core->leave();
+  CommunicatorCore::let_go(std::move(core));
+}
+
+// The core, for what only the process that made it can do.
+CommunicatorCore& own(const std::shared_ptr<CommunicatorCore>& core) {
+  core->require_own_process();
+  return *core;
+}
+
 engine::Buffers buffers(const void* in, void* out) {
   return {static_cast<const std::byte*>(in), static_cast<std::byte*>(out)};
 }
@@ -118,13 +130,13 @@ Communicator::Communicator(Communicator&&) noexcept = default;
 
 Communicator& Communicator::operator=(Communicator&& other) noexcept {
   if (this == &other) return *this;
-  if (core_ != nullptr) core_->leave();
+  end(std::move(core_));
   core_ = std::move(other.core_);
   return *this;
 }
 
 Communicator::~Communicator() {
-  if (core_ != nullptr) core_->leave();
+  end(std::move(core_));
 }
 
 // --- facts
@@ -160,7 +172,7 @@ Algorithm Communicator::algorithm_for(Collective collective, std::size_t count,
 // ----------------------------------------------------------------------------------------
 
 Memory Communicator::allocate(std::size_t bytes, Device device) {
-  return Memory(core_->registrar().allocate(bytes, device));
+  return Memory(own(core_).registrar().allocate(bytes, device));
 }
 
 Memory Communicator::register_memory(void* pointer, std::size_t bytes) {
@@ -168,7 +180,7 @@ Memory Communicator::register_memory(void* pointer, std::size_t bytes) {
     refuse("register_memory was given null and " + std::to_string(bytes) +
            " bytes: give the address of memory that exists");
   }
-  return Memory(core_->registrar().register_memory(pointer, bytes));
+  return Memory(own(core_).registrar().register_memory(pointer, bytes));
 }
 
 // --- collectives
@@ -176,44 +188,52 @@ Memory Communicator::register_memory(void* pointer, std::size_t bytes) {
 
 void Communicator::all_reduce(const void* in, void* out, std::size_t count, DataType type,
                               ReduceOp op) {
-  core_->run(all_reduce_call(*core_, in, out, count, type, op), buffers(in, out));
+  own(core_).run(all_reduce_call(*core_, in, out, count, type, op), buffers(in, out));
 }
 
 Work Communicator::all_reduce_async(const void* in, void* out, std::size_t count, DataType type,
                                     ReduceOp op) {
-  return {core_, core_->start(all_reduce_call(*core_, in, out, count, type, op), buffers(in, out))};
+  return {core_,
+          own(core_).start(all_reduce_call(*core_, in, out, count, type, op), buffers(in, out))};
 }
 
 void Communicator::broadcast(void* buffer, std::size_t count, DataType type, int root) {
-  core_->run(broadcast_call(*core_, buffer, count, type, root), buffers(buffer, buffer));
+  own(core_).run(broadcast_call(*core_, buffer, count, type, root), buffers(buffer, buffer));
 }
 
 Work Communicator::broadcast_async(void* buffer, std::size_t count, DataType type, int root) {
-  return {core_,
-          core_->start(broadcast_call(*core_, buffer, count, type, root), buffers(buffer, buffer))};
+  return {core_, own(core_).start(broadcast_call(*core_, buffer, count, type, root),
+                                  buffers(buffer, buffer))};
 }
 
 void Communicator::barrier() {
-  core_->run({Collective::barrier, DataType::float32, ReduceOp::sum,
-              core_->choose_algorithm(Collective::barrier, 0), 0, 0},
-             {});
+  own(core_).run({Collective::barrier, DataType::float32, ReduceOp::sum,
+                  core_->choose_algorithm(Collective::barrier, 0), 0, 0},
+                 {});
 }
 
 // --- trouble
 // ---------------------------------------------------------------------------------------
 
 void Communicator::abort(const std::string& reason) {
-  core_->abort(reason);
+  own(core_).abort(reason);
 }
 bool Communicator::failed() const noexcept {
   return core_->failed();
 }
 
 std::vector<int> Communicator::survivors() {
-  return core_->survivors();
+  return own(core_).survivors();
 }
 Communicator Communicator::shrink() {
-  return Communicator(core_->shrink());
+  return Communicator(own(core_).shrink());
+}
+
+std::vector<OperationRecord> Communicator::history() const {
+  return own(core_).history();
+}
+void Communicator::write_history(const std::string& path, HistoryFormat format) const {
+  own(core_).write_history(path, format);
 }
 
 void Communicator::require_same_length(std::size_t in, std::size_t out) {

@@ -50,11 +50,11 @@ std::shared_ptr<CommunicatorCore> CommunicatorCore::create(const Config& config,
 
 CommunicatorCore::CommunicatorCore(const Config& config, std::shared_ptr<Store> store,
                                    const std::string& name)
-    : config_(config), name_(name) {
+    : config_(config), name_(name), log_(config, name) {
   const std::string host_id =
       config_.host_id.empty() ? bootstrap::default_host_id() : config_.host_id;
-  links_ = std::make_unique<Links>(config_, config_.rank, host_id);
-  bootstrap_ = bootstrap::create(config_, std::move(store), name);
+  links_ = std::make_unique<Links>(config_, host_id, log_);
+  bootstrap_ = bootstrap::create(config_, std::move(store), name, log_);
 
   RankCard card = RankCard::mine(config_, host_id);
   links_->describe(card);
@@ -66,11 +66,12 @@ CommunicatorCore::CommunicatorCore(const Config& config, std::shared_ptr<Store> 
   config_.validate();
   links_->choose(roster_, *bootstrap_);
 
-  registrar_ = std::make_shared<memory::Registrar>(links_->transports(), lock_);
-  const engine::PlanOptions options{config_.rank, config_.size, config_.eager_bytes,
-                                    config_.segment_bytes, config_.lanes};
+  registrar_ = std::make_shared<memory::Registrar>(links_->transports(), lock_, log_);
+  const engine::PlanOptions options{config_.rank,          config_.size,  config_.eager_bytes,
+                                    config_.segment_bytes, config_.lanes, log_};
   const auto timeout = std::chrono::duration_cast<std::chrono::nanoseconds>(config_.timeout);
-  engine_ = std::make_unique<engine::Engine>(options, timeout.count(), *links_, registrar_);
+  engine_ = std::make_unique<engine::Engine>(options, timeout.count(), *links_, registrar_,
+                                             config_.history);
   service_ = std::make_unique<ServiceClient>();
 }
 
@@ -119,6 +120,7 @@ void CommunicatorCore::leave() noexcept {
   bootstrap_->leave();
   links_->close();
   registrar_->close(memory::Registrar::Sever::no);
+  write_trace();
 }
 
 void CommunicatorCore::run(const engine::Call& call, const engine::Buffers& buffers) {

@@ -21,6 +21,8 @@
 #include <string>
 #include <vector>
 
+#include "base/fork.h"
+#include "base/log.h"
 #include "base/service_thread.h"
 #include "bootstrap/bootstrap.h"
 #include "communicator/links.h"
@@ -30,6 +32,7 @@
 #include "engine/waiter.h"
 #include "memory/registrar.h"
 #include "paceline/communicator.h"
+#include "paceline/history.h"
 
 namespace paceline {
 
@@ -45,6 +48,20 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   [[nodiscard]] std::vector<Wire> wires() const { return links_->wires(); }
   [[nodiscard]] Algorithm choose_algorithm(Collective collective, std::size_t bytes) const;
   [[nodiscard]] memory::Registrar& registrar() { return *registrar_; }
+
+  // forked.cpp
+  /// Throws in a child of the process that made it.
+  void require_own_process() const {
+    if (made_by_.foreign()) [[unlikely]]
+      throw_forked();
+  }
+  [[nodiscard]] bool forked() const { return made_by_.foreign(); }
+  /// Drops a reference; in such a child keeps it for ever, since nothing may be destroyed there.
+  static void let_go(std::shared_ptr<CommunicatorCore> core) noexcept;
+
+  // history.cpp
+  [[nodiscard]] std::vector<OperationRecord> history() const;
+  void write_history(const std::string& path, HistoryFormat format) const;
 
   /// Runs a call to its end in this thread; throws its Error.
   void run(const engine::Call& call, const engine::Buffers& buffers);
@@ -73,6 +90,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   // progress.cpp; the lock is held
   bool turn(Nanoseconds now);
   void examine(Nanoseconds now);
+  void warn_of_stall(Nanoseconds now);
   void drive(engine::Operation& operation);
   void sleep(Nanoseconds longest);
   void start_pump();
@@ -95,10 +113,15 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   void sample();
   [[nodiscard]] std::optional<bootstrap::FailureNotice> notice();
 
+  [[noreturn]] void throw_forked() const;  // forked.cpp
+  void write_trace() noexcept;             // history.cpp
+
+  const ProcessMark made_by_;
   Config config_;
   /// With a number behind it for communicators made of the survivors of an earlier one.
-  std::string name_;
+  const std::string name_;
   int generation_ = 0;
+  const Logger log_;
   std::shared_ptr<std::recursive_mutex> lock_ = std::make_shared<std::recursive_mutex>();
   std::unique_ptr<bootstrap::Bootstrap> bootstrap_;
   Roster roster_;
@@ -113,6 +136,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   engine::Waiter pump_waiter_{true};
   std::vector<pollfd> descriptors_;
   Nanoseconds examined_ = 0;
+  std::uint64_t warned_of_ = Error::kNoSequence;
   bool left_ = false;
 
   std::atomic<bool> noticed_{false};  ///< notice_ is set

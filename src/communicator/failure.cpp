@@ -97,6 +97,8 @@ void CommunicatorCore::blame(const Error& error) {
 
 void CommunicatorCore::conclude(Error error) {
   error_ = std::move(error);
+  log_.info(LogComponent::communicator,
+            [&] { return "has failed: " + std::string(error_->what()); });
   noticed_.store(true, std::memory_order_release);
   links_->close();
   registrar_->close(memory::Registrar::Sever::yes);

@@ -1,6 +1,7 @@
 #include "communicator/links.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "communicator/wires.h"
@@ -12,9 +13,27 @@ using transport::Role;
 using transport::SocketNeed;
 using transport::Transport;
 
-Links::Links(const Config& config, int rank, const std::string& host_id) : rank_(rank) {
+namespace {
+
+// "ranks 1-3, 7".
+std::string rank_list(const std::vector<int>& ranks) {
+  std::string text = ranks.size() == 1 ? "rank " : "ranks ";
+  for (std::size_t i = 0; i < ranks.size();) {
+    std::size_t last = i;
+    while (last + 1 < ranks.size() && ranks[last + 1] == ranks[last] + 1) ++last;
+    text += (i == 0 ? "" : ", ") + std::to_string(ranks[i]);
+    if (last > i) text += "-" + std::to_string(ranks[last]);
+    i = last + 1;
+  }
+  return text;
+}
+
+}  // namespace
+
+Links::Links(const Config& config, const std::string& host_id, const Logger& log)
+    : rank_(config.rank), log_(log) {
   for (std::uint8_t number = 0; number < kWireCount; ++number) {
-    MadeTransport made = make_transport(static_cast<WireNumber>(number), config, host_id);
+    MadeTransport made = make_transport(static_cast<WireNumber>(number), config, host_id, log);
     if (made.transport == nullptr) {
       why_not_[number] = made.why_not;
       continue;
@@ -90,6 +109,35 @@ void Links::choose(const Roster& roster, bootstrap::Bootstrap& bootstrap) {
   // What this rank sees of its own links says nothing about two others': shared memory everywhere
   // means one host for all, and the same wires allowed on all.
   all_mapped_ &= roster.hosts() == 1;
+  if (log_.on(LogLevel::info, LogComponent::communicator)) tell_wires();
+}
+
+// One line per wire and reason, not per peer: a job has thousands of these.
+void Links::tell_wires() const {
+  std::map<std::pair<std::size_t, std::string>, std::vector<int>> groups;
+  for (int peer = 0; peer < roster_->size(); ++peer) {
+    if (peer == rank_) continue;
+    const Choice& choice = choices_[static_cast<std::size_t>(peer)];
+    groups[{choice.transport, choice.reason}].push_back(peer);
+  }
+  for (const auto& [wire, peers] : groups) {
+    const std::string_view name = transports_[wire.first].transport->name();
+    log_.info(LogComponent::communicator,
+              std::string(name) + " leads to " + rank_list(peers) +
+                  (wire.second.empty() ? "" : " (nothing faster does: " + wire.second + ")"));
+  }
+}
+
+LogComponent Links::component(std::size_t index) const {
+  switch (static_cast<WireNumber>(transports_[index].number)) {
+    case WireNumber::shm:
+      return LogComponent::shm;
+    case WireNumber::verbs:
+      return LogComponent::verbs;
+    case WireNumber::tcp:
+      return LogComponent::tcp;
+  }
+  return LogComponent::communicator;
 }
 
 std::vector<Transport*> Links::transports() const {
@@ -165,6 +213,8 @@ void Links::poll_connectors() {
       continue;
     }
     endpoints_[static_cast<std::size_t>(it->peer)] = std::move(endpoint);
+    log_.debug(component(transport_of(it->peer)),
+               [&] { return "the link with " + roster_->name(it->peer) + " is up"; });
     it = making_.erase(it);
   }
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/log.h"
 #include "bootstrap/bootstrap.h"
 #include "communicator/roster.h"
 #include "engine/engine.h"
@@ -20,7 +21,7 @@ namespace paceline {
 class Links final : public engine::Peers {
  public:
   /// Makes the transports that the Config allows and this machine has.
-  Links(const Config& config, int rank, const std::string& host_id);
+  Links(const Config& config, const std::string& host_id, const Logger& log);
   ~Links() override;
 
   /// What the peers must know of them.
@@ -70,7 +71,11 @@ class Links final : public engine::Peers {
   void poll_connectors();
   [[nodiscard]] std::size_t index_of(std::uint8_t number) const;
 
+  void tell_wires() const;
+  [[nodiscard]] LogComponent component(std::size_t index) const;
+
   int rank_;
+  Logger log_;
   struct Slot {
     std::uint8_t number;
     std::unique_ptr<transport::Transport> transport;

@@ -40,9 +40,26 @@ void CommunicatorCore::examine(Nanoseconds now) {
   examined_ = now;
   try {
     engine_->examine_stall(now);
+    warn_of_stall(now);
   } catch (const Error& error) {
     found(error);
   }
+}
+
+// Once per call, half way to its deadline.
+void CommunicatorCore::warn_of_stall(Nanoseconds now) {
+  const engine::Operation* operation = engine_->current();
+  const Nanoseconds stalled = engine_->stalled(now);
+  const Nanoseconds timeout = std::chrono::nanoseconds(config_.timeout).count();
+  if (operation == nullptr || stalled < timeout / 2 || warned_of_ == operation->sequence()) return;
+  warned_of_ = operation->sequence();
+  log_.warning(LogComponent::engine, [&] {
+    const int peer = operation->waiting_for();
+    return operation->call().text() + " as call #" + std::to_string(operation->sequence()) +
+           " has not moved for " + std::to_string(stalled / kMillisecond) + " ms, it waits for " +
+           (peer == Error::kNoRank ? "a peer" : roster_.name(peer)) + "; it fails at " +
+           std::to_string(timeout / kMillisecond) + " ms (PACELINE_TIMEOUT)";
+  });
 }
 
 void CommunicatorCore::drive(engine::Operation& operation) {
@@ -64,6 +81,7 @@ void CommunicatorCore::drive(engine::Operation& operation) {
       sleep(waiter.sleep_length());
     }
   }
+  if (error_) write_trace();  // now: the Error may end the program before the communicator ends
   // What the wire has not taken yet must not depend on the next call.
   if (!links_->moving_nothing() && !links_->flushed()) start_pump();
 }

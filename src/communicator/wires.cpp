@@ -9,7 +9,8 @@
 
 namespace paceline {
 
-MadeTransport make_transport(WireNumber number, const Config& config, const std::string& host_id) {
+MadeTransport make_transport(WireNumber number, const Config& config, const std::string& host_id,
+                             const Logger& log) {
   const std::string name = kWireNames[static_cast<std::size_t>(number)];
   if (std::find(config.transports.begin(), config.transports.end(), name) ==
       config.transports.end()) {
@@ -26,6 +27,7 @@ MadeTransport make_transport(WireNumber number, const Config& config, const std:
         // Where there is no device, peers hear the reason from our card, and nothing is kept going.
         const transport::Reachable available = transport::verbs_available(options);
         if (!available.yes) return {nullptr, available.why_not};
+        options.log = log;
         return {transport::make_verbs_transport(options), ""};
       }
       case WireNumber::tcp:

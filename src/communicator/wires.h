@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "base/log.h"
 #include "communicator/roster.h"
 #include "transport/transport.h"
 
@@ -15,6 +16,7 @@ struct MadeTransport {
   std::string why_not = {};
 };
 
-MadeTransport make_transport(WireNumber number, const Config& config, const std::string& host_id);
+MadeTransport make_transport(WireNumber number, const Config& config, const std::string& host_id,
+                             const Logger& log);
 
 }  // namespace paceline

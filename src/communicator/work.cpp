@@ -19,6 +19,11 @@ Work& Work::operator=(Work&& other) noexcept {
 }
 
 Work::~Work() {
+  if (core_ != nullptr && core_->forked()) {
+    abandon(std::move(operation_));
+    CommunicatorCore::let_go(std::move(core_));
+    return;
+  }
   if (operation_ == nullptr || operation_->finished()) return;
   try {
     core_->wait(*operation_);
@@ -28,11 +33,15 @@ Work::~Work() {
 }
 
 bool Work::done() {
-  return operation_ == nullptr || core_->done(*operation_);
+  if (operation_ == nullptr) return true;
+  core_->require_own_process();
+  return core_->done(*operation_);
 }
 
 void Work::wait() {
-  if (operation_ != nullptr) core_->wait(*operation_);
+  if (operation_ == nullptr) return;
+  core_->require_own_process();
+  core_->wait(*operation_);
 }
 
 }  // namespace paceline

@@ -22,8 +22,12 @@ std::string numbered(std::uint64_t sequence, const Call& call) {
 }  // namespace
 
 Engine::Engine(const PlanOptions& options, Nanoseconds timeout, Peers& peers,
-               std::shared_ptr<memory::Registrar> registrar)
-    : options_(options), timeout_(timeout), peers_(peers), registrar_(std::move(registrar)) {
+               std::shared_ptr<memory::Registrar> registrar, std::size_t history)
+    : options_(options),
+      timeout_(timeout),
+      peers_(peers),
+      registrar_(std::move(registrar)),
+      history_(history) {
   edges_.resize(static_cast<std::size_t>(options.size));
 }
 
@@ -56,7 +60,9 @@ void Engine::enqueue(std::shared_ptr<Operation> operation, const Call& call,
                      const Buffers& buffers) {
   operation->reset(plan_for(call), next_sequence_++, buffers);
   vitals_.enter(operation->sequence_, call);
+  history_.submit(operation->sequence_, call, queue_.empty());
   if (failure_) {
+    history_.finish(operation->sequence_, Error::kNoRank, Outcome::failed, false);
     operation->fail(Error(failure_->code(), failure_->what(), where(*operation, failure_->peer())));
     return;
   }
@@ -68,7 +74,12 @@ void Engine::enqueue(std::shared_ptr<Operation> operation, const Call& call,
 bool Engine::poll(Nanoseconds now) {
   if (queue_.empty()) return false;
   Operation& operation = *queue_.front();
+  now_ = now;
+  const std::uint64_t sequence = operation.sequence_;
+  const int awaited = operation.waiting_for_;
   if (advance(operation)) {  // which may have been the end of it
+    const Nanoseconds since = vitals_.stopped_since();
+    if (since != 0) history_.waited(sequence, awaited, now - since);
     vitals_.moved();
     return true;
   }
@@ -164,6 +175,7 @@ void Engine::reserve_scratch(std::size_t bytes) {
 }
 
 void Engine::finish(Operation& operation) {
+  history_.finish(operation.sequence_, operation.waiting_for_, Outcome::succeeded, now_ == 0);
   operation.succeed();
   vitals_.leave();
   queue_.pop_front();  // may end the operation's life
@@ -183,6 +195,7 @@ Edge& Engine::edge(int peer) {
 void Engine::fail(const Error& error) {
   if (!failure_) failure_ = error;
   for (const auto& operation : queue_) {
+    history_.finish(operation->sequence_, operation->waiting_for_, Outcome::failed, false);
     operation->input_region_ = nullptr;
     operation->output_region_ = nullptr;
     operation->error_ =
@@ -270,6 +283,9 @@ void Engine::throw_timeout(const Operation& operation) const {
 void Engine::examine_stall(Nanoseconds now) {
   if (queue_.empty()) return;
   Operation& operation = *queue_.front();
+  if (const Nanoseconds time = stalled(now); time != 0) {
+    history_.waited(operation.sequence_, operation.waiting_for_, time);
+  }
   // Announcements are read when a step needs them; a time-out wants to know of all of them.
   if (operation.phase_ == Phase::running && !operation.plan_->eager()) {
     for (int peer : operation.plan_->peers()) PutRun(*this, operation).bound(edge(peer));

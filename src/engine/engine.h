@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "collectives/lowering.h"
 #include "engine/announcement.h"
+#include "engine/history.h"
 #include "engine/operation.h"
 #include "engine/plan.h"
 #include "engine/vitals.h"
@@ -70,7 +71,8 @@ struct Edge {
 class Engine {
  public:
   Engine(const PlanOptions& options, Nanoseconds timeout, Peers& peers,
-         std::shared_ptr<memory::Registrar> registrar);
+         std::shared_ptr<memory::Registrar> registrar,
+         std::size_t history = History::kDefaultLength);
   ~Engine();
 
   /// Queues a call. The buffers are the operation's until it is finished.
@@ -93,6 +95,12 @@ class Engine {
   }
   /// What this rank is doing; may be read by any thread, as long as the engine lives.
   [[nodiscard]] const Vitals& vitals() const { return vitals_; }
+  [[nodiscard]] const History& history() const { return history_; }
+  /// For how long the current operation has not moved.
+  [[nodiscard]] Nanoseconds stalled(Nanoseconds now) const {
+    const Nanoseconds since = vitals_.stopped_since();
+    return since == 0 ? 0 : now - since;
+  }
 
   /// Looks for peers that the current operation does not talk to but that are calling something
   /// else, and for a passed deadline. For turns in which nothing moves; throws like poll().
@@ -124,8 +132,10 @@ class Engine {
   std::vector<std::unique_ptr<Edge>> edges_;  ///< by rank; null until first used
   std::deque<std::shared_ptr<Operation>> queue_;
   std::shared_ptr<Operation> blocking_ = std::make_shared<Operation>();
+  Nanoseconds now_ = 0;  ///< of this poll; 0: the caller has not looked at the clock yet
   std::uint64_t next_sequence_ = 0;
   Vitals vitals_;
+  History history_;
   std::optional<Error> failure_;
 
   struct CallHash {

@@ -34,6 +34,8 @@ class Operation {
  public:
   [[nodiscard]] const Call& call() const { return plan_->call(); }
   [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
+  /// The peer that it waited for last; Error::kNoRank if it never waited.
+  [[nodiscard]] int waiting_for() const { return waiting_for_; }
   /// Any thread: true once done or failed.
   [[nodiscard]] bool finished() const { return finished_.load(std::memory_order_acquire); }
   /// Why it failed; empty if it did not. Only after finished().
@@ -44,8 +46,9 @@ class Operation {
   friend class EagerRun;
   friend class PutRun;
 
-  void reset(std::shared_ptr<const Plan> plan, std::uint64_t sequence, const Buffers& buffers) {
-    plan_ = std::move(plan);
+  void reset(const std::shared_ptr<const Plan>& plan, std::uint64_t sequence,
+             const Buffers& buffers) {
+    if (plan_ != plan) plan_ = plan;  // counting owners costs as much as the history
     sequence_ = sequence;
     buffers_ = buffers;
     phase_ = Phase::linking;

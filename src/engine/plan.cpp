@@ -29,6 +29,13 @@ int chunks_of(Algorithm algorithm, int size) {
 Plan::Plan(const Call& call, const PlanOptions& options) : call_(call) {
   cut(options);
   scan(options);
+  options.log.debug(LogComponent::engine, [&] {
+    return call.text() + " takes " + std::string(to_string(call.algorithm)) + " with " +
+           std::to_string(peers_.size()) + " peers, " +
+           (eager_ ? "by messages"
+                   : "in " + std::to_string(instances_) + " instances on " +
+                         std::to_string(lanes_) + " lanes");
+  });
 }
 
 // Cuts the operation into instances of equal length (but for the last), as few as the segment size

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/log.h"
 #include "collectives/schedule.h"
 #include "engine/call.h"
 #include "engine/eager_program.h"
@@ -19,6 +20,7 @@ struct PlanOptions {
   std::size_t eager_bytes = 4096;
   std::size_t segment_bytes = 128 * 1024;
   int lanes = 2;
+  Logger log = {};
 };
 
 /// What an instance may cover at most, over all chunks. Scratch is lanes times about twice this,

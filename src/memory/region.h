@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/fork.h"
 #include "memory/memory_kind.h"
 #include "transport/transport.h"
 
@@ -32,6 +33,9 @@ class Region : public std::enable_shared_from_this<Region> {
 
   [[nodiscard]] std::byte* data() const { return allocation_.data; }
   [[nodiscard]] std::size_t size() const { return size_; }
+  /// Throws Error (invalid_argument) where memory that the library allocated is not mapped: in a
+  /// child of the process that did.
+  void require_own_process() const;
   [[nodiscard]] const MemoryKind& kind() const { return kind_; }
   [[nodiscard]] Origin origin() const { return origin_; }
   [[nodiscard]] bool mappable() const { return mappable_; }
@@ -47,6 +51,7 @@ class Region : public std::enable_shared_from_this<Region> {
 
  private:
   friend class Registrar;
+  const ProcessMark made_by_;
   const MemoryKind& kind_;
   Allocation allocation_;
   std::size_t size_;

@@ -1,13 +1,39 @@
 #include "memory/registrar.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <string>
 #include <utility>
+
+#include "paceline/error.h"
 
 namespace paceline::memory {
 
+namespace {
+
+std::string address_text(const void* address) {
+  char text[20];
+  std::snprintf(text, sizeof text, "%p", address);
+  return text;
+}
+
+const char* origin_text(Origin origin) {
+  switch (origin) {
+    case Origin::allocated:
+      return "allocated by the library";
+    case Origin::explicit_:
+      return "the caller's, until it lets go of it";
+    case Origin::temporary:
+      return "the caller's, for one operation";
+  }
+  return "?";
+}
+
+}  // namespace
+
 Registrar::Registrar(std::vector<transport::Transport*> transports,
-                     std::shared_ptr<std::recursive_mutex> lock)
-    : transports_(std::move(transports)), lock_(std::move(lock)) {}
+                     std::shared_ptr<std::recursive_mutex> lock, Logger log)
+    : transports_(std::move(transports)), lock_(std::move(lock)), log_(std::move(log)) {}
 
 std::shared_ptr<Region> Registrar::make(const MemoryKind& kind, Allocation allocation,
                                         std::size_t bytes, Origin origin) {
@@ -17,6 +43,10 @@ std::shared_ptr<Region> Registrar::make(const MemoryKind& kind, Allocation alloc
   for (transport::Transport* t : transports_) {
     region->registrations_.push_back(closed_ ? nullptr : t->register_memory(view));
   }
+  log_.debug(LogComponent::memory, [&] {
+    return "registered " + std::to_string(bytes) + " bytes at " + address_text(region->data()) +
+           " with " + std::to_string(transports_.size()) + " wires, " + origin_text(origin);
+  });
   return region;
 }
 
@@ -94,7 +124,19 @@ Region::Region(const MemoryKind& kind, Allocation allocation, std::size_t size, 
       mappable_(static_cast<bool>(allocation_.shareable)),
       registrar_(std::move(registrar)) {}
 
+void Region::require_own_process() const {
+  if (origin_ != Origin::allocated || !made_by_.foreign()) return;
+  throw Error(ErrorCode::invalid_argument,
+              made_by_.text("memory of " + std::to_string(size_) + " bytes"));
+}
+
 Region::~Region() {
+  if (made_by_.foreign()) {
+    // The lock may be held for ever, the registrations are the parent's, and at the address may be
+    // something else by now: the memory was never mapped here.
+    abandon(std::move(registrations_));
+    return;
+  }
   if (const auto registrar = registrar_.lock()) {
     const std::lock_guard guard(*registrar->lock_);
     registrar->forget(*this);
@@ -109,8 +151,10 @@ namespace paceline {
 Memory::Memory(std::shared_ptr<memory::Region> region) : region_(std::move(region)) {}
 Memory::~Memory() = default;
 
-std::byte* Memory::data() const noexcept {
-  return region_ ? region_->data() : nullptr;
+std::byte* Memory::data() const {
+  if (!region_) return nullptr;
+  region_->require_own_process();
+  return region_->data();
 }
 std::size_t Memory::size() const noexcept {
   return region_ ? region_->size() : 0;

@@ -18,6 +18,7 @@
 #include <mutex>
 #include <vector>
 
+#include "base/log.h"
 #include "memory/region.h"
 #include "paceline/memory.h"
 #include "transport/transport.h"
@@ -28,7 +29,7 @@ class Registrar : public std::enable_shared_from_this<Registrar> {
  public:
   /// `transports` and `lock` must outlive the last call of close().
   Registrar(std::vector<transport::Transport*> transports,
-            std::shared_ptr<std::recursive_mutex> lock);
+            std::shared_ptr<std::recursive_mutex> lock, Logger log = {});
 
   [[nodiscard]] std::shared_ptr<Region> allocate(std::size_t bytes, Device device);
   /// The same range registered twice is registered once with the transports.
@@ -53,6 +54,7 @@ class Registrar : public std::enable_shared_from_this<Registrar> {
 
   std::vector<transport::Transport*> transports_;
   std::shared_ptr<std::recursive_mutex> lock_;
+  Logger log_;
   /// By start address; ranges may overlap.
   std::multimap<const std::byte*, Region*> regions_;
   /// The longest range in regions_: how far back a covering one can start.

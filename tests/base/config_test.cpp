@@ -64,7 +64,11 @@ TEST(Config, EveryVariableSetsItsField) {
                                  {"PACELINE_SEGMENT_BYTES", "8192"},
                                  {"PACELINE_LANES", "8"},
                                  {"PACELINE_TIMEOUT", "2.5"},
-                                 {"PACELINE_HEARTBEAT_TIMEOUT", "0.25"}});
+                                 {"PACELINE_HEARTBEAT_TIMEOUT", "0.25"},
+                                 {"PACELINE_LOG", "info,tcp=debug"},
+                                 {"PACELINE_LOG_FILE", "log.%h.%r"},
+                                 {"PACELINE_HISTORY", "4096"},
+                                 {"PACELINE_TRACE", "trace.%r.json"}});
   EXPECT_EQ(c.launcher, Launcher::paceline);
   EXPECT_EQ(c.rank, 3);
   EXPECT_EQ(c.size, 8);
@@ -84,6 +88,20 @@ TEST(Config, EveryVariableSetsItsField) {
   EXPECT_EQ(c.lanes, 8);
   EXPECT_EQ(c.timeout, std::chrono::milliseconds(2500));
   EXPECT_EQ(c.heartbeat_timeout, std::chrono::milliseconds(250));
+  EXPECT_EQ(c.log_level, LogLevel::info);
+  EXPECT_EQ(c.log_components.at(LogComponent::tcp), LogLevel::debug);
+  EXPECT_EQ(c.log_file, "log.%h.%r");
+  EXPECT_EQ(c.history, 4096U);
+  EXPECT_EQ(c.trace_file, "trace.%r.json");
+}
+
+TEST(Config, RanksDoNotWriteOverEachOthersTraces) {
+  const Environment two = {
+      {"PACELINE_RANK", "1"}, {"PACELINE_SIZE", "2"}, {"PACELINE_ROOT", "127.0.0.1:29500"}};
+  Environment same = two;
+  same["PACELINE_TRACE"] = "trace.json";
+  expect_mentions(refusal(same), {"PACELINE_TRACE is \"trace.json\"", "with %r"});
+  EXPECT_EQ(Config::from({{"PACELINE_TRACE", "trace.json"}}).trace_file, "trace.json");
 }
 
 TEST(Config, AnEmptyVariableCountsAsUnset) {
@@ -120,6 +138,10 @@ TEST(Config, ValuesOutOfRangeSayWhatWasGivenAndWhatIsAllowed) {
       {"PACELINE_LANES", {"0", "9", "99999999999999999999"}},
       {"PACELINE_TIMEOUT", {"0", "-1", "inf", "nan", "604801", "1e300", "10s"}},
       {"PACELINE_HEARTBEAT_TIMEOUT", {"0.05", "never"}},
+      {"PACELINE_LOG", {"loud", "info,debug", "nothing=info"}},
+      {"PACELINE_LOG_FILE", {"log.%d", "log.%"}},
+      {"PACELINE_HISTORY", {"63", "65537", "all"}},
+      {"PACELINE_TRACE", {"trace.%d"}},
   };
   for (const auto& [name, values] : wrong) {
     for (const char* value : values) {

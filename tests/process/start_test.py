@@ -54,7 +54,9 @@ class BadStart(ProcessTest):
         for rank in (ranks[0], ranks[2]):
             self.assert_refused(rank, "timeout", "rank 1 of 3", "PACELINE_TIMEOUT")
         # Rank 0 knows more than that somebody is missing.
-        self.assertRegex(ranks[0].output(), "secret")
+        self.assertRegex(ranks[0].output(), "error timeout: .*wrong secret")
+        self.assertRegex(ranks[0].output(),
+                         r"warning rank=0 .* bootstrap: refused 127\.0\.0\.1:\d+: wrong secret")
 
     def test_misspelt_variable(self):
         begin = time.monotonic()

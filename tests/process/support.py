@@ -1,6 +1,7 @@
 """Ranks as real processes: started, watched, killed; none of them outlives its test.
 
-Every test program here is called as   NAME.py --looper PATH --perf PATH [--mpirun PATH] [Case.test]
+Every test program here is called as   NAME.py --looper PATH --forker PATH --perf PATH --mpirun PATH --merge PATH
+[Case.test]
 """
 
 import argparse
@@ -22,8 +23,11 @@ POLL = 0.01  # seconds between two looks at the processes: the resolution of all
 PR_SET_PDEATHSIG = 1  # both from linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
 
+# "2026-11-22T02:31:56.530818Z warning rank=0 ..."
+LOG_LINE = re.compile(r"\S+Z (error|warning) rank=\d+ host=")
+
 _libc = ctypes.CDLL(None, use_errno=True)
-paths = argparse.Namespace()  # what CMake passed: looper, perf, mpirun
+paths = argparse.Namespace()  # what CMake passed: looper, forker, perf, mpirun, merge
 
 
 def _die_with_parent():
@@ -159,9 +163,9 @@ class ProcessTest(unittest.TestCase):
             self.assertRegex(process.output(), pattern)
 
     def assert_one_sentence(self, process: Process, code: int, *patterns: str) -> str:
-        """It ended with an error of one line, which matches all of the patterns."""
+        """It ended with an error of one line, the log apart, which matches all of the patterns."""
         self.assertEqual(process.poll(), code, self.said([process]))
-        lines = process.output().splitlines()
+        lines = [line for line in process.output().splitlines() if not LOG_LINE.match(line)]
         self.assertEqual(len(lines), 1, self.said([process]))
         for pattern in patterns:
             self.assertRegex(lines[0], pattern)
@@ -175,7 +179,7 @@ def tell(text: str):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("looper", "perf", "mpirun"):
+    for name in ("looper", "forker", "perf", "mpirun", "merge"):
         parser.add_argument(f"--{name}", type=pathlib.Path)
     _, rest = parser.parse_known_args(namespace=paths)
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)

@@ -18,7 +18,6 @@ namespace {
 /// Memory safe across fork(): either the kernel copies registered pages for the child, or
 /// libibverbs must keep them out of it. Must come before any other verb.
 void prepare_for_fork(const VerbsApi& api) {
-  (void)process_generation();  // starts to count
   // A failure means that somebody else used verbs first: then that somebody decided.
   if (api.is_fork_initialized() == IBV_FORK_DISABLED) (void)api.fork_init();
 }
@@ -150,7 +149,10 @@ std::shared_ptr<Device> Device::open(const VerbsOptions& options,
     std::shared_ptr<Device> device(new Device);
     device->api_ = api;
     const std::string reason = device->open_one(list.at(i), name, wanted_port, options);
-    if (reason.empty()) return device;
+    if (reason.empty()) {
+      options.log.info(LogComponent::verbs, [&] { return device->summary(); });
+      return device;
+    }
     reasons += (reasons.empty() ? "" : "; ") + reason;
   }
   if (reasons.empty() && !wanted.empty()) {
@@ -195,6 +197,13 @@ std::string Device::open_one(ibv_device* device, const std::string& name, int wa
     return {};
   }
   return reasons.empty() ? name + " has no port " + std::to_string(wanted_port) : reasons;
+}
+
+std::string Device::summary() const {
+  std::string text = "RDMA device " + label_ + " on " + to_string(port_.kind);
+  if (port_.kind == LinkKind::infiniband) return text + ", LID " + std::to_string(port_.lid);
+  return text + ", GID " + std::to_string(port_.gid.index) + " (" + to_text(port_.gid.gid) +
+         (gid_index_ ? ", as PACELINE_IB_GID_INDEX says)" : ", chosen from the table)");
 }
 
 GidEntry Device::gid_near(std::optional<Ipv4Network> network) const {

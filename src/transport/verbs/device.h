@@ -45,6 +45,9 @@ class Device {
   /// "mlx5_0 port 1".
   [[nodiscard]] const std::string& label() const { return label_; }
 
+  /// The device, and the address that it has on its network, in words.
+  [[nodiscard]] std::string summary() const;
+
   /// The GID entry for a link whose ends met over that network.
   [[nodiscard]] GidEntry gid_near(std::optional<Ipv4Network> network) const;
 

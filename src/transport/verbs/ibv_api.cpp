@@ -1,9 +1,7 @@
 #include "transport_verbs/ibv_api.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -175,14 +173,6 @@ class LoadedApi final : public VerbsApi {
 };
 
 }  // namespace
-
-int process_generation() {
-  static std::atomic<int> generation{0};
-  static const int watching = ::pthread_atfork(
-      nullptr, nullptr, [] { generation.fetch_add(1, std::memory_order_relaxed); });
-  (void)watching;
-  return generation.load(std::memory_order_relaxed);
-}
 
 std::shared_ptr<const VerbsApi> load_verbs_api(std::string& why_not, const char* library) {
   void* handle = ::dlopen(library, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);

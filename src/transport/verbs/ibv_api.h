@@ -65,9 +65,6 @@ class VerbsApi {
   virtual int post_recv(ibv_qp* pair, ibv_recv_wr* request, ibv_recv_wr** bad) const = 0;
 };
 
-/// How many forks there are between the process that first asked and this one.
-int process_generation();
-
 /// libibverbs, or null and in `why_not` the reason: one sentence without a full stop. Loaded once
 /// per process and never unloaded (its providers register handlers that cannot be taken back).
 std::shared_ptr<const VerbsApi> load_verbs_api(std::string& why_not,

@@ -7,6 +7,7 @@
 
 #include <memory>
 
+#include "base/fork.h"
 #include "transport_verbs/ibv_api.h"
 
 namespace paceline::transport::verbs {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "base/log.h"
 #include "transport/transport.h"
 
 namespace paceline::transport {
@@ -43,6 +44,8 @@ struct VerbsOptions {
   /// DSCP << 2, for fabrics that sort RoCE by it.
   std::uint8_t traffic_class = 0;
   std::uint8_t service_level = 0;
+  /// Where the choice of device and GID is told.
+  Logger log = {};
 };
 
 /// Whether this machine can use the wire, and if not, why not: "no RDMA device here:
