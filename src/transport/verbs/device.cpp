@@ -168,6 +168,7 @@ std::string Device::open_one(ibv_device* device, const std::string& name, int wa
   if (device->transport_type == IBV_TRANSPORT_IWARP) {
     return name + " is iWARP, which this version cannot use";
   }
+  transport_ = device->transport_type;
   generation_ = process_generation();
   gid_index_ = options.gid_index;
   context_ = ContextHandle(api_->open_device(device), {api_.get()});
@@ -195,6 +196,10 @@ std::string Device::open_one(ibv_device* device, const std::string& name, int wa
     return {};
   }
   return reasons.empty() ? name + " has no port " + std::to_string(wanted_port) : reasons;
+}
+
+NotifyWays Device::notify_ways(IbNotify asked) const {
+  return verbs::notify_ways(asked, limits_.vendor_id, transport_);
 }
 
 GidEntry Device::gid_near(std::optional<Ipv4Network> network) const {
