@@ -55,6 +55,9 @@ struct Config {
   std::string ib_device;
   /// RoCE GID index; unset: chosen from the GID table. PACELINE_IB_GID_INDEX.
   std::optional<int> ib_gid_index;
+  /// How RDMA links say that data has arrived; both ends agree on what both can do.
+  /// PACELINE_IB_NOTIFY=auto|immediate|send.
+  IbNotify ib_notify = IbNotify::automatic;
   /// Parallel TCP streams per pair of ranks, 1..8. PACELINE_TCP_LINKS.
   int tcp_links = 2;
 

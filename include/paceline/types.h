@@ -29,6 +29,10 @@ enum class Algorithm : std::uint8_t {
   binomial = 4,            ///< broadcast down a binomial tree
 };
 
+/// How an RDMA link says that data has arrived. `automatic` takes immediates where both ends have
+/// them, else sends.
+enum class IbNotify : std::uint8_t { automatic, immediate, send };
+
 /// Bytes of one element; 0 if `type` is not one of the enumerators.
 constexpr std::size_t size_of(DataType type) {
   switch (type) {
@@ -59,12 +63,15 @@ std::string_view to_string(DataType type);
 std::string_view to_string(ReduceOp op);
 std::string_view to_string(Collective collective);
 std::string_view to_string(Algorithm algorithm);
+/// "auto", "immediate", "send".
+std::string_view to_string(IbNotify notify);
 
 /// The inverse of to_string; empty for an unknown spelling. data_type also takes nccl-tests'
 /// "float", "double", "int32"/"int", "int64".
 std::optional<DataType> data_type_from(std::string_view name);
 std::optional<ReduceOp> reduce_op_from(std::string_view name);
 std::optional<Algorithm> algorithm_from(std::string_view name);
+std::optional<IbNotify> ib_notify_from(std::string_view name);
 
 /// The DataType of a C++ type; using it with any other type does not compile.
 template <class T>

@@ -37,6 +37,11 @@ constexpr std::array kAlgorithms = {
     Spelling{Algorithm::direct, "direct"},
     Spelling{Algorithm::binomial, "binomial"},
 };
+constexpr std::array kIbNotify = {
+    Spelling{IbNotify::automatic, "auto"},
+    Spelling{IbNotify::immediate, "immediate"},
+    Spelling{IbNotify::send, "send"},
+};
 
 template <class Enum, std::size_t N>
 std::string_view name_of(const std::array<Spelling<Enum>, N>& spellings, Enum value) {
@@ -69,6 +74,9 @@ std::string_view to_string(Collective collective) {
 std::string_view to_string(Algorithm algorithm) {
   return name_of(kAlgorithms, algorithm);
 }
+std::string_view to_string(IbNotify notify) {
+  return name_of(kIbNotify, notify);
+}
 
 std::optional<DataType> data_type_from(std::string_view name) {
   return value_of(kDataTypes, name);
@@ -78,6 +86,9 @@ std::optional<ReduceOp> reduce_op_from(std::string_view name) {
 }
 std::optional<Algorithm> algorithm_from(std::string_view name) {
   return value_of(kAlgorithms, name);
+}
+std::optional<IbNotify> ib_notify_from(std::string_view name) {
+  return value_of(kIbNotify, name);
 }
 
 }  // namespace paceline

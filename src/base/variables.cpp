@@ -108,6 +108,12 @@ bool read_algorithm(Config& config, std::string_view text) {
   return algorithm.has_value();
 }
 
+bool read_ib_notify(Config& config, std::string_view text) {
+  const auto notify = ib_notify_from(text);
+  if (notify) config.ib_notify = *notify;
+  return notify.has_value();
+}
+
 // binomial is what broadcast always takes; forcing it on an all_reduce would mean nothing.
 bool valid_algorithm(const Config& config) {
   switch (config.algorithm) {
@@ -212,6 +218,12 @@ constexpr std::array kVariables = {
              [](C& c, Text t) { return read_number<int>(c.ib_gid_index, t); },
              [](const C& c) { return within(c.ib_gid_index.value_or(0), 0, kMaxGidIndex); },
              [](const C& c) { return c.ib_gid_index ? std::to_string(*c.ib_gid_index) : ""; }},
+    Variable{"PACELINE_IB_NOTIFY", "ib_notify", "auto, immediate or send",
+             "How RDMA links say that data has arrived: as the immediate of a write, or by a send "
+             "after it, which every device can do. auto takes immediates where both ends have "
+             "them.",
+             read_ib_notify, [](const C& c) { return to_string(c.ib_notify) != "?"; },
+             [](const C& c) { return std::string(to_string(c.ib_notify)); }},
     Variable{"PACELINE_TCP_LINKS", "tcp_links", "1..8", "Parallel TCP streams per pair of ranks.",
              [](C& c, Text t) { return read_number<int>(c.tcp_links, t); },
              [](const C& c) { return within(c.tcp_links, 1, kMaxLinks); },

@@ -58,6 +58,7 @@ TEST(Config, EveryVariableSetsItsField) {
                                  {"PACELINE_TRANSPORT", "tcp,shm"},
                                  {"PACELINE_IB_DEVICE", "mlx5_0"},
                                  {"PACELINE_IB_GID_INDEX", "3"},
+                                 {"PACELINE_IB_NOTIFY", "send"},
                                  {"PACELINE_TCP_LINKS", "4"},
                                  {"PACELINE_ALGORITHM", "ring"},
                                  {"PACELINE_EAGER_BYTES", "0"},
@@ -81,6 +82,7 @@ TEST(Config, EveryVariableSetsItsField) {
   EXPECT_EQ(c.transports, (std::vector<std::string>{"tcp", "shm"}));
   EXPECT_EQ(c.ib_device, "mlx5_0");
   EXPECT_EQ(c.ib_gid_index, 3);
+  EXPECT_EQ(c.ib_notify, IbNotify::send);
   EXPECT_EQ(c.tcp_links, 4);
   EXPECT_EQ(c.algorithm, Algorithm::ring);
   EXPECT_EQ(c.eager_bytes, 0U);

@@ -23,6 +23,9 @@ TEST(Types, SpellingsGoBothWays) {
   for (DataType type : kTypes) EXPECT_EQ(data_type_from(to_string(type)), type);
   for (ReduceOp op : kOps) EXPECT_EQ(reduce_op_from(to_string(op)), op);
   for (Algorithm a : kAlgorithms) EXPECT_EQ(algorithm_from(to_string(a)), a);
+  for (IbNotify n : {IbNotify::automatic, IbNotify::immediate, IbNotify::send}) {
+    EXPECT_EQ(ib_notify_from(to_string(n)), n);
+  }
 }
 
 TEST(Types, SpellingsAreTheDocumentedOnes) {
@@ -33,6 +36,7 @@ TEST(Types, SpellingsAreTheDocumentedOnes) {
   EXPECT_EQ(to_string(Collective::barrier), "barrier");
   EXPECT_EQ(to_string(Algorithm::recursive_doubling), "recursive_doubling");
   EXPECT_EQ(to_string(Launcher::open_mpi), "open_mpi");
+  EXPECT_EQ(to_string(IbNotify::automatic), "auto");
 }
 
 TEST(Types, TheNamesOfNcclTestsAreTakenToo) {
@@ -47,6 +51,7 @@ TEST(Types, UnknownSpellingsHaveNoValue) {
   EXPECT_EQ(data_type_from("Float32"), std::nullopt);
   EXPECT_EQ(reduce_op_from("avg"), std::nullopt);
   EXPECT_EQ(algorithm_from("tree"), std::nullopt);
+  EXPECT_EQ(ib_notify_from("automatic"), std::nullopt);
 }
 
 TEST(Types, WhatIsNoEnumeratorIsFoundOut) {

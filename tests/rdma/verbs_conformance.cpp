@@ -6,8 +6,9 @@
 namespace paceline::transport::conformance {
 namespace {
 
-VerbsOptions plain_options() {
+VerbsOptions plain_options(IbNotify notify) {
   VerbsOptions options;
+  options.notify = notify;
   options.rnr_retry = 0;  // a notification that finds no receive breaks the link
   return options;
 }
@@ -29,8 +30,8 @@ class DeviceWorld final : public World {
   VerbsOptions options_;
 };
 
-VerbsOptions tight_options() {
-  VerbsOptions options = plain_options();
+VerbsOptions tight_options(IbNotify notify) {
+  VerbsOptions options = plain_options(notify);
   options.send_depth = 16;
   options.receive_depth = 16;
   options.message_slots = 16;
@@ -38,11 +39,16 @@ VerbsOptions tight_options() {
   return options;
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Verbs, Conformance,
-    ::testing::Values(Wire{"device", [] { return std::make_unique<DeviceWorld>(plain_options()); }},
-                      Wire{"tight", [] { return std::make_unique<DeviceWorld>(tight_options()); }}),
-    wire_name);
+Wire wire(const char* name, const VerbsOptions& options) {
+  return {name, [options] { return std::make_unique<DeviceWorld>(options); }};
+}
+
+INSTANTIATE_TEST_SUITE_P(Verbs, Conformance,
+                         ::testing::Values(wire("device", plain_options(IbNotify::immediate)),
+                                           wire("tight", tight_options(IbNotify::immediate)),
+                                           wire("send", plain_options(IbNotify::send)),
+                                           wire("send_tight", tight_options(IbNotify::send))),
+                         wire_name);
 
 }  // namespace
 }  // namespace paceline::transport::conformance

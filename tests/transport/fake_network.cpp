@@ -1,4 +1,6 @@
 // Carries out what was posted.
+#include <utility>
+
 #include "transport/fake_objects.h"
 
 namespace paceline::transport::verbs {
@@ -18,6 +20,11 @@ void FakeNetwork::fail_registrations(int error) {
 void FakeNetwork::fail_next_request(ibv_wc_status status) {
   const std::lock_guard lock(mutex_);
   next_status_ = status;
+}
+
+void FakeNetwork::garble_next_notification() {
+  const std::lock_guard lock(mutex_);
+  garble_ = true;
 }
 
 void FakeNetwork::cut() {
@@ -103,8 +110,8 @@ void FakeNetwork::break_pair(FakeQp& pair) {
     complete(*pair.completions, failed(request.wr.wr_id, IBV_WC_WR_FLUSH_ERR, pair.qp_num));
   }
   pair.requests.clear();
-  for (const std::uint64_t wr_id : pair.receives) {
-    complete(*pair.completions, failed(wr_id, IBV_WC_WR_FLUSH_ERR, pair.qp_num));
+  for (const FakeReceive& receive : pair.receives) {
+    complete(*pair.completions, failed(receive.wr_id, IBV_WC_WR_FLUSH_ERR, pair.qp_num));
   }
   pair.receives.clear();
 }
@@ -113,6 +120,74 @@ void FakeNetwork::fail_head(FakeQp& pair, ibv_wc_status status) {
   complete(*pair.completions, failed(pair.requests.front().wr.wr_id, status, pair.qp_num));
   pair.requests.pop_front();
   break_pair(pair);
+}
+
+/// The keys and bounds of the oldest request of `from`. If they are wrong the request fails.
+bool FakeNetwork::is_allowed(FakeQp& from, FakeQp& to) {
+  const FakeRequest& request = from.requests.front();
+  const ibv_send_wr& wr = request.wr;
+  const std::uint64_t length = wr.num_sge == 0 ? 0 : request.piece.length;
+  if (wr.opcode == IBV_WR_SEND) return true;
+  if (wr.opcode == IBV_WR_RDMA_WRITE_WITH_IMM &&
+      to.owner->traits->immediates == FakeImmediates::fail_at_peer) {
+    fail_head(from, IBV_WC_REM_INV_REQ_ERR);
+    break_pair(to);
+    return false;
+  }
+  if (length == 0 || find(wr.wr.rdma.rkey, to.pd, wr.wr.rdma.remote_addr, length,
+                          IBV_ACCESS_REMOTE_WRITE) != nullptr) {
+    return true;
+  }
+  fail_head(from, IBV_WC_REM_ACCESS_ERR);
+  ibv_async_event event{};
+  event.event_type = IBV_EVENT_QP_ACCESS_ERR;
+  event.element.qp = &to;
+  to.owner->events.push_back(event);
+  wake(to.owner->async_fd);
+  break_pair(to);
+  return false;
+}
+
+/// The receive that the oldest request of `from` takes; false if it must stay.
+bool FakeNetwork::notify(FakeQp& from, FakeQp& to, const std::byte* source, std::uint64_t length) {
+  const ibv_send_wr& wr = from.requests.front().wr;
+  const bool by_send = wr.opcode == IBV_WR_SEND;
+  if (!by_send && to.owner->traits->immediates == FakeImmediates::swallowed) return true;
+  if (to.receives.empty()) {
+    ++book_.missing_receives;
+    if (from.attributes.rnr_retry == 0) fail_head(from, IBV_WC_RNR_RETRY_EXC_ERR);
+    return false;
+  }
+  const FakeReceive receive = to.receives.front();
+  to.receives.pop_front();
+  ibv_wc arrival{};
+  arrival.wr_id = receive.wr_id;
+  arrival.opcode = by_send ? IBV_WC_RECV : IBV_WC_RECV_RDMA_WITH_IMM;
+  arrival.byte_len = static_cast<std::uint32_t>(length);
+  arrival.qp_num = to.qp_num;
+  ++(by_send ? book_.sends : book_.immediates);
+  if (by_send) {
+    const bool fits = length <= receive.piece.length;
+    if (!fits || (length > 0 && find(receive.piece.lkey, to.pd, receive.piece.addr, length,
+                                     IBV_ACCESS_LOCAL_WRITE) == nullptr)) {
+      complete(*to.completions,
+               failed(receive.wr_id, fits ? IBV_WC_LOC_PROT_ERR : IBV_WC_LOC_LEN_ERR, to.qp_num));
+      break_pair(to);
+      fail_head(from, fits ? IBV_WC_REM_OP_ERR : IBV_WC_REM_INV_REQ_ERR);
+      return false;
+    }
+    if (length > 0) std::memcpy(reinterpret_cast<void*>(receive.piece.addr), source, length);
+    book_.last_send.assign(source, source + length);
+  } else {
+    arrival.wc_flags = IBV_WC_WITH_IMM;
+    arrival.imm_data = wr.imm_data;
+  }
+  if (std::exchange(garble_, false)) {
+    arrival.opcode = by_send ? IBV_WC_RECV_RDMA_WITH_IMM : IBV_WC_RECV;
+    arrival.wc_flags ^= IBV_WC_WITH_IMM;
+  }
+  complete(*to.completions, arrival);
+  return true;
 }
 
 /// The oldest request of `from`; false if it must stay.
@@ -141,41 +216,18 @@ bool FakeNetwork::carry_out(FakeQp& from) {
     return false;
   }
   FakeQp& to = *found->second;
-  if (length > 0 && find(wr.wr.rdma.rkey, to.pd, wr.wr.rdma.remote_addr, length,
-                         IBV_ACCESS_REMOTE_WRITE) == nullptr) {
-    fail_head(from, IBV_WC_REM_ACCESS_ERR);
-    ibv_async_event event{};
-    event.event_type = IBV_EVENT_QP_ACCESS_ERR;
-    event.element.qp = &to;
-    to.owner->events.push_back(event);
-    wake(to.owner->async_fd);
-    break_pair(to);
-    return false;
-  }
-  const bool notifies = wr.opcode == IBV_WR_RDMA_WRITE_WITH_IMM;
-  if (notifies && to.receives.empty()) {
-    ++book_.missing_receives;
-    if (from.attributes.rnr_retry == 0) fail_head(from, IBV_WC_RNR_RETRY_EXC_ERR);
-    return false;
-  }
-  const void* source = inlined ? static_cast<const void*>(request.inlined.data())
-                               : reinterpret_cast<const void*>(request.piece.addr);
-  if (length > 0) std::memcpy(reinterpret_cast<void*>(wr.wr.rdma.remote_addr), source, length);
-  if (notifies) {
-    ibv_wc arrival{};
-    arrival.wr_id = to.receives.front();
-    arrival.opcode = IBV_WC_RECV_RDMA_WITH_IMM;
-    arrival.wc_flags = IBV_WC_WITH_IMM;
-    arrival.imm_data = wr.imm_data;
-    arrival.byte_len = static_cast<std::uint32_t>(length);
-    arrival.qp_num = to.qp_num;
-    to.receives.pop_front();
-    complete(*to.completions, arrival);
+  if (!is_allowed(from, to)) return false;
+  const auto* source =
+      inlined ? request.inlined.data() : reinterpret_cast<const std::byte*>(request.piece.addr);
+  if (wr.opcode != IBV_WR_RDMA_WRITE && !notify(from, to, source, length)) return false;
+  // The receive has completed, but nobody can look before this is over.
+  if (wr.opcode != IBV_WR_SEND && length > 0) {
+    std::memcpy(reinterpret_cast<void*>(wr.wr.rdma.remote_addr), source, length);
   }
   if ((wr.send_flags & IBV_SEND_SIGNALED) != 0) {
     ibv_wc done{};
     done.wr_id = wr.wr_id;
-    done.opcode = IBV_WC_RDMA_WRITE;
+    done.opcode = wr.opcode == IBV_WR_SEND ? IBV_WC_SEND : IBV_WC_RDMA_WRITE;
     done.qp_num = from.qp_num;
     from.signalled[wr.wr_id] = request.number;
     ++book_.completions;

@@ -45,13 +45,18 @@ struct FakeRequest {
   unsigned tries = 0;
 };
 
+struct FakeReceive {
+  std::uint64_t wr_id = 0;
+  ibv_sge piece = {};  ///< length 0: none
+};
+
 struct FakeQp : ibv_qp {
   FakeContext* owner = nullptr;
   FakeCq* completions = nullptr;
   ibv_qp_cap cap = {};
   ibv_qp_attr attributes = {};
   std::deque<FakeRequest> requests;
-  std::deque<std::uint64_t> receives;
+  std::deque<FakeReceive> receives;
   std::uint64_t posted = 0;
   std::uint64_t retired = 0;                         ///< up to where slots are free again
   std::map<std::uint64_t, std::uint64_t> signalled;  ///< wr_id -> number

@@ -82,6 +82,7 @@ int FakeVerbs::close_device(ibv_context* context) const {
 int FakeVerbs::query_device(ibv_context* context, ibv_device_attr* attributes) const {
   const FakeDevice& traits = *static_cast<FakeContext*>(context)->traits;
   *attributes = {};
+  attributes->vendor_id = traits.vendor;
   attributes->max_qp_wr = traits.max_qp_wr;
   attributes->max_cqe = traits.max_cqe;
   attributes->phys_port_cnt = static_cast<std::uint8_t>(traits.ports.size());
@@ -362,8 +363,13 @@ int FakeVerbs::post_one(FakeQp& pair, const ibv_send_wr& request) const {
   FakeNetwork::Book& book = network_->book_;
   if (pair.state != IBV_QPS_RTS && pair.state != IBV_QPS_ERR) return EINVAL;
   if (request.num_sge > static_cast<int>(pair.cap.max_send_sge)) return EINVAL;
-  if (request.opcode != IBV_WR_RDMA_WRITE && request.opcode != IBV_WR_RDMA_WRITE_WITH_IMM) {
+  if (request.opcode != IBV_WR_RDMA_WRITE && request.opcode != IBV_WR_RDMA_WRITE_WITH_IMM &&
+      request.opcode != IBV_WR_SEND) {
     return EOPNOTSUPP;
+  }
+  if (request.opcode == IBV_WR_RDMA_WRITE_WITH_IMM &&
+      pair.owner->traits->immediates == FakeImmediates::refused) {
+    return EINVAL;
   }
   FakeRequest kept;
   kept.wr = request;
@@ -415,7 +421,8 @@ int FakeVerbs::post_recv(ibv_qp* pair, ibv_recv_wr* request, ibv_recv_wr** bad) 
       network_->complete(*fake.completions,
                          failed(request->wr_id, IBV_WC_WR_FLUSH_ERR, fake.qp_num));
     } else {
-      fake.receives.push_back(request->wr_id);
+      fake.receives.push_back(
+          {request->wr_id, request->num_sge > 0 ? *request->sg_list : ibv_sge{}});
     }
   }
   return 0;

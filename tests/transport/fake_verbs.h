@@ -33,8 +33,18 @@ struct FakePort {
   std::vector<GidEntry> gids = {};
 };
 
+/// What a device makes of an RDMA WRITE with an immediate.
+enum class FakeImmediates : std::uint8_t {
+  work,
+  refused,       ///< EINVAL when it is posted
+  fail_at_peer,  ///< the peer's device does not know such a packet
+  swallowed,     ///< acknowledged and written, but no receive completes
+};
+
 struct FakeDevice {
   std::string name = "fake0";
+  std::uint32_t vendor = 0x02c9;
+  FakeImmediates immediates = FakeImmediates::work;
   ibv_transport_type transport = IBV_TRANSPORT_IB;
   int max_qp_wr = 16384;
   int max_cqe = 65536;
@@ -60,6 +70,8 @@ class FakeNetwork {
     std::uint64_t receives_posted = 0;
     std::uint64_t receive_calls = 0;
     std::uint64_t missing_receives = 0;  ///< notifications that found none
+    std::uint64_t immediates = 0;        ///< notifications that were carried out, by kind
+    std::uint64_t sends = 0;
     std::uint64_t send_overflows = 0;
     std::uint64_t completion_overflows = 0;
     std::uint64_t teardown_errors = 0;
@@ -68,6 +80,7 @@ class FakeNetwork {
     std::int64_t live_objects = 0;
     std::uint32_t largest_inline = 0;
     std::uint32_t last_immediate = 0;  ///< as it stands in the request
+    std::vector<std::byte> last_send = {};
     ibv_mtu last_path_mtu = IBV_MTU_256;
     ibv_ah_attr last_address = {};
   };
@@ -78,6 +91,8 @@ class FakeNetwork {
   void fail_registrations(int error);
   /// The next request to be carried out completes with this status.
   void fail_next_request(ibv_wc_status status);
+  /// The next notification arrives as one of the other kind.
+  void garble_next_notification();
   /// From now on nothing gets through between any two queue pairs.
   void cut();
   /// Every open device reports it.
@@ -87,6 +102,8 @@ class FakeNetwork {
   friend class FakeVerbs;
   void pump();
   bool carry_out(FakeQp& from);
+  bool is_allowed(FakeQp& from, FakeQp& to);
+  bool notify(FakeQp& from, FakeQp& to, const std::byte* source, std::uint64_t length);
   bool path_works(FakeQp& from, FakeQp& to, std::uint64_t length) const;
   ibv_mr* find(std::uint32_t key, const ibv_pd* domain, std::uint64_t address, std::uint64_t length,
                int access) const;
@@ -106,6 +123,7 @@ class FakeNetwork {
   int registration_error_ = 0;
   ibv_wc_status next_status_ = IBV_WC_SUCCESS;
   bool cut_ = false;
+  bool garble_ = false;
 };
 
 /// One host's libibverbs.

@@ -16,6 +16,7 @@ struct Setup {
   VerbsOptions options = {};
   std::uint32_t max_message = 1u << 30;
   std::uint32_t max_inline = 512;
+  verbs::FakeImmediates immediates = verbs::FakeImmediates::work;
 };
 
 class FakeWorld final : public World {
@@ -31,11 +32,15 @@ class FakeWorld final : public World {
     EXPECT_EQ(book.missing_receives, 0u);
     EXPECT_EQ(book.send_overflows, 0u);
     EXPECT_EQ(book.completion_overflows, 0u);
+    const bool by_send =
+        setup_.options.notify == IbNotify::send || setup_.immediates != verbs::FakeImmediates::work;
+    EXPECT_EQ(by_send ? book.immediates : book.sends, 0u) << "the other way was gone";
   }
   [[nodiscard]] std::unique_ptr<Transport> make_transport(int rank) override {
     FakeDevice device = verbs::roce_device(rank);
     device.ports[0].max_message = setup_.max_message;
     device.max_inline = setup_.max_inline;
+    device.immediates = setup_.immediates;
     return make_verbs_transport(
         setup_.options, std::make_shared<FakeVerbs>(network_, std::vector<FakeDevice>{device}));
   }
@@ -53,8 +58,14 @@ Wire wire(const char* name, const Setup& setup) {
   return {name, [setup] { return std::make_unique<FakeWorld>(setup); }};
 }
 
-VerbsOptions tight() {
+VerbsOptions by(IbNotify notify) {
   VerbsOptions options;
+  options.notify = notify;
+  return options;
+}
+
+VerbsOptions tight(IbNotify notify = IbNotify::automatic) {
+  VerbsOptions options = by(notify);
   options.send_depth = 16;
   options.receive_depth = 16;
   options.message_slots = 16;
@@ -63,10 +74,16 @@ VerbsOptions tight() {
 
 INSTANTIATE_TEST_SUITE_P(
     FakeVerbs, Conformance,
-    ::testing::Values(wire("prompt", {}), wire("reluctant", {.reluctance = 3}),
-                      wire("tight", {.reluctance = 2, .options = tight(), .max_inline = 0}),
-                      // Every put of more than 8 KiB is several requests.
-                      wire("short_requests", {.options = tight(), .max_message = 8'192})),
+    ::testing::Values(
+        wire("prompt", {}), wire("reluctant", {.reluctance = 3}),
+        wire("tight", {.reluctance = 2, .options = tight(), .max_inline = 0}),
+        // Every put of more than 8 KiB is several requests.
+        wire("short_requests", {.options = tight(), .max_message = 8'192}),
+        // Notified by sends: asked for, and because there are no immediates.
+        wire("send_prompt", {.options = by(IbNotify::send)}),
+        wire("send_reluctant", {.reluctance = 3, .immediates = verbs::FakeImmediates::refused}),
+        wire("send_tight", {.reluctance = 2, .options = tight(IbNotify::send), .max_inline = 0}),
+        wire("send_short_requests", {.options = tight(IbNotify::send), .max_message = 8'192})),
     wire_name);
 
 }  // namespace

@@ -35,6 +35,12 @@ TEST(VerbsFlow, SendQueueNeverFillsWithRequestsThatNothingFrees) {
         ASSERT_TRUE(queue.complete(last_signalled));
       }
       ASSERT_TRUE(queue.has_room());
+      // Two at a time fit again as soon as all that asked for it has completed.
+      if (depth >= 4 && i % 5 == 0 && !queue.has_room(2)) {
+        ASSERT_GT(last_signalled, queue.done()) << "depth " << depth;
+        ASSERT_TRUE(queue.complete(last_signalled));
+        ASSERT_TRUE(queue.has_room(2)) << "depth " << depth;
+      }
       const auto ticket = queue.take(i % 37 == 0);
       if (ticket.signalled) last_signalled = ticket.number;
     }
@@ -151,9 +157,10 @@ TEST(VerbsQpInfo, HasGoldenBytesAndRefusesDamage) {
   info.mailbox_key = 0x21222324;
   info.message_slots = 64;
   info.receives = 512;
+  info.notify_ways = 3;
   const Bytes bytes = info.pack();
   ASSERT_EQ(bytes.size(), QpInfo::kPackedSize);
-  const unsigned golden[] = {'P', 'L', 'v', 'q', 0, 1, 3, 5, 1, 2};
+  const unsigned golden[] = {'P', 'L', 'v', 'q', 0, 2, 3, 5, 1, 2};
   for (std::size_t i = 0; i < std::size(golden); ++i) {
     EXPECT_EQ(std::to_integer<unsigned>(bytes[i]), golden[i]) << i;
   }
@@ -161,6 +168,8 @@ TEST(VerbsQpInfo, HasGoldenBytesAndRefusesDamage) {
   EXPECT_EQ(QpInfo::unpack(bytes, 3).mailbox_address, info.mailbox_address);
   EXPECT_EQ(QpInfo::unpack(bytes, 3).gid, info.gid);
   EXPECT_EQ(QpInfo::unpack(bytes, 3).receives, 512u);
+  EXPECT_EQ(std::to_integer<unsigned>(bytes[54]), 3u);
+  EXPECT_EQ(QpInfo::unpack(bytes, 3).notify_ways, 3u);
   const auto error_of = [](const Bytes& broken) -> std::string {
     try {
       (void)QpInfo::unpack(broken, 3);
@@ -179,6 +188,11 @@ TEST(VerbsQpInfo, HasGoldenBytesAndRefusesDamage) {
   other = bytes;
   other[7] = std::byte{6};
   expect_has(error_of(other), {"damaged"});
+  for (const unsigned ways : {0u, 4u}) {
+    other = bytes;
+    other[54] = std::byte{static_cast<std::uint8_t>(ways)};
+    expect_has(error_of(other), {"damaged"});
+  }
   expect_has(error_of(Bytes(bytes.begin(), bytes.begin() + 20)), {"damaged"});
 }
 

@@ -23,13 +23,17 @@ using conformance::stream_pairs;
 struct Pair {
   explicit Pair(const VerbsOptions& options, FakeDevice device0 = roce_device(0),
                 FakeDevice device1 = roce_device(1), unsigned reluctance = 0)
+      : Pair(options, options, std::move(device0), std::move(device1), reluctance) {}
+  Pair(const VerbsOptions& options0, const VerbsOptions& options1, FakeDevice device0,
+       FakeDevice device1, unsigned reluctance)
       : network(std::make_shared<FakeNetwork>(reluctance)) {
-    VerbsOptions strict = options;
-    strict.rnr_retry = 0;
-    transports[0] = make_verbs_transport(
-        strict, std::make_shared<FakeVerbs>(network, std::vector<FakeDevice>{device0}));
-    transports[1] = make_verbs_transport(
-        strict, std::make_shared<FakeVerbs>(network, std::vector<FakeDevice>{device1}));
+    transports[0] = make_transport(options0, std::move(device0));
+    transports[1] = make_transport(options1, std::move(device1));
+  }
+  std::unique_ptr<Transport> make_transport(VerbsOptions options, FakeDevice device) {
+    options.rnr_retry = 0;
+    return make_verbs_transport(
+        options, std::make_shared<FakeVerbs>(network, std::vector<FakeDevice>{std::move(device)}));
   }
   void link() {
     auto [dialed, accepted] = stream_pairs({});

@@ -124,7 +124,7 @@ TEST(VerbsLink, PeerThatDiesWhileThePathIsTriedIsNoticed) {
       EXPECT_EQ(error.peer(), 1);
     }
   }
-  expect_has(text, {"rank 1", "closed its RDMA link or died"});
+  expect_has(text, {"rank 1", "hung up while an RDMA link was made"});
 }
 
 TEST(VerbsDevice, AbsenceIsASentence) {

@@ -170,6 +170,7 @@ std::string Device::open_one(ibv_device* device, const std::string& name, int wa
   if (device->transport_type == IBV_TRANSPORT_IWARP) {
     return name + " is iWARP, which this version cannot use";
   }
+  transport_ = device->transport_type;
   generation_ = process_generation();
   gid_index_ = options.gid_index;
   context_ = ContextHandle(api_->open_device(device), {api_.get()});
@@ -204,6 +205,10 @@ std::string Device::summary() const {
   if (port_.kind == LinkKind::infiniband) return text + ", LID " + std::to_string(port_.lid);
   return text + ", GID " + std::to_string(port_.gid.index) + " (" + to_text(port_.gid.gid) +
          (gid_index_ ? ", as PACELINE_IB_GID_INDEX says)" : ", chosen from the table)");
+}
+
+NotifyWays Device::notify_ways(IbNotify asked) const {
+  return verbs::notify_ways(asked, limits_.vendor_id, transport_);
 }
 
 GidEntry Device::gid_near(std::optional<Ipv4Network> network) const {

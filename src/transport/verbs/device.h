@@ -10,6 +10,7 @@
 #include "transport/transport.h"
 #include "transport_verbs/gid.h"
 #include "transport_verbs/ibv_handles.h"
+#include "transport_verbs/notify_choice.h"
 #include "transport_verbs/verbs_transport.h"
 
 namespace paceline::transport::verbs {
@@ -42,6 +43,8 @@ class Device {
   [[nodiscard]] ibv_comp_channel* channel() const { return channel_.get(); }
   [[nodiscard]] const ibv_device_attr& limits() const { return limits_; }
   [[nodiscard]] const Port& port() const { return port_; }
+  /// What a link over it can do to notify, given what was asked for.
+  [[nodiscard]] NotifyWays notify_ways(IbNotify asked) const;
   /// "mlx5_0 port 1".
   [[nodiscard]] const std::string& label() const { return label_; }
 
@@ -79,6 +82,7 @@ class Device {
   DomainHandle domain_;
   ChannelHandle channel_;
   ibv_device_attr limits_ = {};
+  ibv_transport_type transport_ = IBV_TRANSPORT_IB;
   Port port_ = {};
   std::string label_;
   std::optional<int> gid_index_;

@@ -61,12 +61,13 @@ void Unmapper::operator()(std::byte* memory) const noexcept {
 }
 
 VerbsEndpoint::VerbsEndpoint(std::shared_ptr<Device> device, const VerbsOptions& options, int peer,
-                             std::optional<Ipv4Network> network)
+                             std::optional<Ipv4Network> network, NotifyWays ways)
     : device_(std::move(device)),
       options_(options),
       peer_(peer),
       gid_(device_->gid_near(network)),
-      shape_(choose_shape(*device_, options)) {
+      shape_(choose_shape(*device_, options)),
+      ways_(ways) {
   device_->check_process();
   const VerbsApi& api = device_->api();
   make_memory();
@@ -87,7 +88,6 @@ VerbsEndpoint::VerbsEndpoint(std::shared_ptr<Device> device, const VerbsOptions&
   max_piece_ = std::min(device_->port().max_message, kMostPerRequest);
   // Where the numbering of packets starts should not be guessed right by an older connection.
   packet_number_ = std::random_device{}() & 0xffffff;
-  post_receives(shape_.receive_depth);
   device_->endpoints.push_back(this);
 }
 
@@ -97,7 +97,9 @@ VerbsEndpoint::~VerbsEndpoint() {
 
 void VerbsEndpoint::make_memory() {
   const std::size_t mailbox = options_.message_slots * kSlotStride;
-  const std::size_t length = 2 * mailbox + kBounceBytes;
+  const std::size_t notes = (shape_.receive_depth + shape_.send_depth) * kNoteBytes;
+  const std::size_t own = mailbox + kBounceBytes + notes;
+  const std::size_t length = mailbox + own;
   void* memory =
       ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) {
@@ -109,10 +111,10 @@ void VerbsEndpoint::make_memory() {
   inbox_ = memory_.get();
   outbox_ = inbox_ + mailbox;
   bounce_ = outbox_ + mailbox;
+  notes_ = bounce_ + kBounceBytes;
   inbox_region_ =
       device_->register_region(inbox_, mailbox, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
-  outbox_region_ =
-      device_->register_region(outbox_, mailbox + kBounceBytes, IBV_ACCESS_LOCAL_WRITE);
+  own_region_ = device_->register_region(outbox_, own, IBV_ACCESS_LOCAL_WRITE);
   lengths_.resize(options_.message_slots);
 }
 
@@ -130,6 +132,7 @@ QpInfo VerbsEndpoint::info() const {
   info.mailbox_key = inbox_region_->rkey;
   info.message_slots = options_.message_slots;
   info.receives = shape_.receive_depth - ReceiveQueue::kReserve;
+  info.notify_ways = ways_;
   return info;
 }
 
@@ -143,10 +146,31 @@ void VerbsEndpoint::connect_to(const QpInfo& peer) {
                     "(PACELINE_IB_DEVICE, PACELINE_IB_GID_INDEX)",
                 {.peer = peer_});
   }
+  const std::optional<Notify> way = agree(ways_, peer.notify_ways);
+  if (!way) {
+    const char* const ours = has(ways_, Notify::write_with_immediate) ? "immediates" : "sends";
+    const char* const theirs = has(ways_, Notify::write_with_immediate) ? "sends" : "immediates";
+    throw Error(ErrorCode::transport_failed,
+                "this rank notifies over RDMA by " + std::string(ours) + " only and rank " +
+                    std::to_string(peer_) + " by " + theirs +
+                    " only: set PACELINE_IB_NOTIFY=send, or auto, on all ranks",
+                {.peer = peer_});
+  }
   far_ = peer;
+  way_ = *way;
+  notifier_ =
+      make_notifier(way_, {.peer_address = peer.mailbox_address,
+                           .peer_key = peer.mailbox_key,
+                           .incoming = notes_,
+                           .outgoing = notes_ + std::size_t{shape_.receive_depth} * kNoteBytes,
+                           .outgoing_slots = shape_.send_depth,
+                           .local_key = own_region_->lkey,
+                           .inline_bytes = shape_.inline_bytes});
   allowed_ = peer.receives;
   slots_ = std::min(options_.message_slots, peer.message_slots);
   receives_ = ReceiveQueue(shape_.receive_depth - ReceiveQueue::kReserve, slots_);
+  // Before the first packet can come in.
+  post_receives(shape_.receive_depth);
   to_rtr(*device_, pair_.get(), peer, gid_, options_);
   to_rts(*device_, pair_.get(), packet_number_, options_);
 }
@@ -156,25 +180,16 @@ void VerbsEndpoint::say_hello() {
   const std::uint32_t packet = bytes_of_mtu(std::min(device_->port().mtu, far_.mtu));
   ibv_sge piece{reinterpret_cast<std::uint64_t>(outbox_),
                 std::min<std::uint32_t>(packet, static_cast<std::uint32_t>(kSlotStride)),
-                outbox_region_->lkey};
-  ibv_send_wr request{};
-  request.opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
-  request.imm_data = to_wire({Immediate::Kind::hello, 0, 0});
-  request.sg_list = &piece;
-  request.num_sge = 1;
-  request.wr.rdma.remote_addr = far_.mailbox_address;
-  request.wr.rdma.rkey = far_.mailbox_key;
+                own_region_->lkey};
+  Posting posting;
+  posting.write(piece, far_.mailbox_address, far_.mailbox_key, false);
+  notifier_->tell(posting, {Immediate::Kind::hello, 0, 0});
   ++notified_;
-  hello_number_ = post(request, true);
-}
-
-bool VerbsEndpoint::said_and_heard_hello() {
-  poll();
-  if (!broken_) check_socket();
-  // A peer that has come and gone since is for whoever gets the endpoint.
-  if (hello_heard_ && sends_.done() >= hello_number_) return true;
-  check_usable();
-  return false;
+  try {
+    hello_number_ = post(posting, true);
+  } catch (const Error&) {
+    // fail() has kept it.
+  }
 }
 
 // --- trouble and the end -------------------------------------------------------------------------
@@ -182,7 +197,8 @@ bool VerbsEndpoint::said_and_heard_hello() {
 std::string VerbsEndpoint::link_text() const {
   return "the RDMA link to rank " + std::to_string(peer_) + " (" + device_->label() + ", " +
          to_string(device_->port().kind) + ", queue pair " +
-         (pair_ ? std::to_string(pair_->qp_num) : std::string("closed")) + ")";
+         (pair_ ? std::to_string(pair_->qp_num) : std::string("closed")) + ", notified by " +
+         to_string(way_) + ")";
 }
 
 void VerbsEndpoint::fail(const std::string& why) {
@@ -235,11 +251,9 @@ void VerbsEndpoint::drain() noexcept {
   try {
     while (!broken_ && !hung_up_ && (current_ || !sends_.idle())) {
       if (!current_ && !sends_.last_is_signalled() && sends_.has_room()) {
-        ibv_send_wr request{};
-        request.opcode = IBV_WR_RDMA_WRITE;
-        request.wr.rdma.remote_addr = far_.mailbox_address;
-        request.wr.rdma.rkey = far_.mailbox_key;
-        post(request, true);
+        Posting posting;
+        posting.write({}, far_.mailbox_address, far_.mailbox_key, false);
+        post(posting, true);
       }
       poll();
       check_socket();
@@ -263,7 +277,7 @@ void VerbsEndpoint::close() noexcept {
   // A queue is destroyed only after its events were taken.
   if (!device_->is_child()) device_->drain_channel();
   completions_.reset();
-  outbox_region_.reset();
+  own_region_.reset();
   inbox_region_.reset();
   if (socket_ && !device_->is_child()) ::shutdown(socket_.get(), SHUT_RDWR);
   socket_.reset();

@@ -1,10 +1,10 @@
 // Our side of a link over one queue pair.
 //
-// Puts are RDMA WRITEs, the last of them with an immediate that says the lane: the peer's device
-// completes it only after everything before it on the queue pair is in memory, so one completion
-// is one put that is visible. A signal is such a write of nothing. Messages are written into a
-// ring of slots at the peer in the same way. Each takes one receive at the peer, and none is sent
-// that the peer has not announced a receive for; see flow.h.
+// Puts are RDMA WRITEs with a notification behind the last of them that says the lane (notify.h):
+// the peer's device completes it only after everything before it on the queue pair is in memory, so
+// one completion is one put that is visible. A signal is such a notification alone. Messages are
+// written into a ring of slots at the peer in the same way. Each takes one receive at the peer, and
+// none is sent that the peer has not announced a receive for; see flow.h.
 //
 // Each endpoint has a completion queue of its own: it is sized for this one queue pair and can
 // never overflow, whoever comes and goes.
@@ -27,6 +27,7 @@
 #include "transport_verbs/flow.h"
 #include "transport_verbs/ibv_handles.h"
 #include "transport_verbs/immediate.h"
+#include "transport_verbs/notify_choice.h"
 #include "transport_verbs/qp_info.h"
 #include "transport_verbs/queue_pair.h"
 #include "transport_verbs/verbs_transport.h"
@@ -50,21 +51,30 @@ struct Unmapper {
 
 class VerbsEndpoint final : public Endpoint {
  public:
-  /// Makes the queue pair, in INIT and with its receives posted. `network`: the one over which the
-  /// ends met, if known.
+  /// Makes the queue pair, in INIT. `network`: the one over which the ends met, if known. `ways`:
+  /// of notifying, that this end offers.
   VerbsEndpoint(std::shared_ptr<Device> device, const VerbsOptions& options, int peer,
-                std::optional<Ipv4Network> network);
+                std::optional<Ipv4Network> network, NotifyWays ways);
   ~VerbsEndpoint() override;
   VerbsEndpoint(const VerbsEndpoint&) = delete;
   VerbsEndpoint& operator=(const VerbsEndpoint&) = delete;
 
   // --- making the link, by the connector -------------------------------------------------------
   [[nodiscard]] QpInfo info() const;
-  /// RTR and RTS. Throws if the peer's port is of another kind.
+  /// Posts the receives; RTR and RTS. Throws if the peer's port is of another kind, or if there is
+  /// no way of notifying that both can go.
   void connect_to(const QpInfo& peer);
-  /// Tries the path with a packet of full size: a wrong GID or MTU shows here and not as a hang.
+  /// Tries the path, and the way of notifying, with a packet of full size: a wrong GID or MTU shows
+  /// here and not as a hang. Does not throw: the answers are below, as progress brings them.
   void say_hello();
-  [[nodiscard]] bool said_and_heard_hello();
+  [[nodiscard]] bool said_hello() const { return !broken_ && sends_.done() >= hello_number_; }
+  [[nodiscard]] bool heard_hello() const { return hello_heard_; }
+  /// The link is broken, for another reason than that nobody answers: a device may have refused the
+  /// notification.
+  [[nodiscard]] bool refused_hello() const { return broken_ && !unanswered_; }
+  /// Throws why the link cannot be used, if it cannot.
+  void check_usable() const;
+  [[nodiscard]] Notify notify_way() const { return way_; }
   /// From now on the end of the socket is the end of the peer.
   void keep_socket(UniqueFd socket) { socket_ = std::move(socket); }
 
@@ -116,7 +126,7 @@ class VerbsEndpoint final : public Endpoint {
 
   void make_memory();
   void post_receives(std::uint32_t count);
-  std::uint64_t post(ibv_send_wr& request, bool want_completion);
+  std::uint64_t post(Posting& posting, bool want_completion);
   void notify(Immediate immediate);
   void continue_put();
   bool lend_source(ConstBytes source, const Registration* registration);
@@ -125,9 +135,10 @@ class VerbsEndpoint final : public Endpoint {
   void on_completion(const ibv_wc& completion);
   void on_notification(Immediate immediate);
   void on_failure(const ibv_wc& completion);
-  void check_usable() const;
   void check_lane(Lane lane) const;
-  [[nodiscard]] bool may_notify() const { return sends_.has_room() && notified_ < allowed_; }
+  [[nodiscard]] bool may_notify() const {
+    return sends_.has_room(notifier_->requests()) && notified_ < allowed_;
+  }
   [[nodiscard]] bool peer_hung_up() const;
   void drain() noexcept;
   [[nodiscard]] std::string link_text() const;
@@ -143,8 +154,9 @@ class VerbsEndpoint final : public Endpoint {
   std::byte* inbox_ = nullptr;   ///< slots that the peer writes
   std::byte* outbox_ = nullptr;  ///< slots that messages are written from
   std::byte* bounce_ = nullptr;
+  std::byte* notes_ = nullptr;  ///< what receives and sends of notifications are made from
   RegionHandle inbox_region_;
-  RegionHandle outbox_region_;
+  RegionHandle own_region_;  ///< all the rest, which the peer cannot write into
   std::deque<Loan> loans_;
   CompletionQueueHandle completions_;
   QueuePairShape shape_;
@@ -154,6 +166,11 @@ class VerbsEndpoint final : public Endpoint {
   std::uint32_t max_piece_ = 0;
   std::uint32_t slots_ = 0;  ///< of each direction's ring: what both ends have
   QpInfo far_;
+
+  NotifyWays ways_;
+  Notify way_ = Notify::write_with_immediate;
+  std::unique_ptr<Notifier> notifier_;
+  std::uint64_t receives_posted_ = 0;
 
   SendQueue sends_;
   ReceiveQueue receives_;
@@ -173,6 +190,7 @@ class VerbsEndpoint final : public Endpoint {
   std::uint64_t hello_number_ = 0;
   bool hello_heard_ = false;
   bool flush_seen_ = false;
+  bool unanswered_ = false;
   bool closed_ = false;
   std::optional<Error> broken_;
   std::optional<Error> hung_up_;

@@ -23,20 +23,16 @@ bool VerbsEndpoint::send(ConstBytes header, ConstBytes payload) {
   std::byte* copy = outbox_ + slot * kSlotStride;
   if (!header.empty()) std::memcpy(copy, header.data(), header.size());
   if (!payload.empty()) std::memcpy(copy + header.size(), payload.data(), payload.size());
-  ibv_sge piece{reinterpret_cast<std::uint64_t>(copy), static_cast<std::uint32_t>(length),
-                outbox_region_->lkey};
-  ibv_send_wr request{};
-  request.opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
-  request.imm_data = to_wire({Immediate::Kind::message, static_cast<std::uint16_t>(slot),
-                              static_cast<std::uint16_t>(length)});
-  request.sg_list = &piece;
-  request.num_sge = 1;
-  request.wr.rdma.remote_addr = far_.mailbox_address + slot * kSlotStride;
-  request.wr.rdma.rkey = far_.mailbox_key;
-  if (length <= shape_.inline_bytes) request.send_flags = IBV_SEND_INLINE;
+  Posting posting;
+  posting.write({reinterpret_cast<std::uint64_t>(copy), static_cast<std::uint32_t>(length),
+                 own_region_->lkey},
+                far_.mailbox_address + slot * kSlotStride, far_.mailbox_key,
+                length <= shape_.inline_bytes);
+  notifier_->tell(posting, {Immediate::Kind::message, static_cast<std::uint16_t>(slot),
+                            static_cast<std::uint16_t>(length)});
   ++messages_sent_;
   ++notified_;
-  post(request, false);
+  post(posting, false);
   return true;
 }
 
@@ -113,7 +109,7 @@ bool VerbsEndpoint::lend_source(ConstBytes source, const Registration* registrat
     std::memcpy(bounce_ + at, source.data(), source.size());
     put.source = bounce_ + at;
     put.is_copied = true;
-    put.local_key = outbox_region_->lkey;
+    put.local_key = own_region_->lkey;
     loans_.push_back({.bounce_mark = bounce_ring_.end()});
   } else {
     // Read by the device only, so memory that is mapped read-only will do.
@@ -127,21 +123,19 @@ bool VerbsEndpoint::lend_source(ConstBytes source, const Registration* registrat
 /// Posts as much of the current put as there is room for. A put longer than what the device takes
 /// in one request is several; the rest follows as earlier ones complete.
 void VerbsEndpoint::continue_put() {
-  while (current_ && sends_.has_room()) {
+  while (current_) {
     Put& put = *current_;
     const auto size = static_cast<std::uint32_t>(std::min<std::uint64_t>(put.left, max_piece_));
     const bool last = size == put.left;
-    ibv_sge piece{reinterpret_cast<std::uint64_t>(put.source), size, put.local_key};
-    ibv_send_wr request{};
-    request.opcode = last ? IBV_WR_RDMA_WRITE_WITH_IMM : IBV_WR_RDMA_WRITE;
-    request.imm_data = to_wire({Immediate::Kind::put, 0, static_cast<std::uint16_t>(put.lane)});
-    request.sg_list = &piece;
-    request.num_sge = 1;
-    request.wr.rdma.remote_addr = put.target;
-    request.wr.rdma.rkey = put.remote_key;
-    if (put.is_inline) request.send_flags = IBV_SEND_INLINE;
+    if (!sends_.has_room(last ? notifier_->requests() : 1)) return;
+    Posting posting;
+    posting.write({reinterpret_cast<std::uint64_t>(put.source), size, put.local_key}, put.target,
+                  put.remote_key, put.is_inline);
+    if (last) {
+      notifier_->tell(posting, {Immediate::Kind::put, 0, static_cast<std::uint16_t>(put.lane)});
+    }
     // Whoever lent the source wants it back, so the last one says when it is done.
-    const std::uint64_t number = post(request, last && !put.is_inline);
+    const std::uint64_t number = post(posting, last && !put.is_inline);
     put.source += size;
     put.target += size;
     put.left -= size;

@@ -7,8 +7,8 @@
 namespace paceline::transport::verbs {
 namespace {
 
-/// wr_id of receives; requests count from 1.
-constexpr std::uint64_t kReceive = ~std::uint64_t{0};
+/// Marks the wr_id of receives, above the number of their slot; requests count from 1.
+constexpr std::uint64_t kReceive = std::uint64_t{1} << 63;
 
 /// Completions taken at a time: enough to make the call cheap, few enough for the stack.
 constexpr int kPollBatch = 32;
@@ -17,12 +17,19 @@ constexpr int kPollBatch = 32;
 
 // --- requests ------------------------------------------------------------------------------------
 
-std::uint64_t VerbsEndpoint::post(ibv_send_wr& request, bool want_completion) {
-  const SendQueue::Ticket ticket = sends_.take(want_completion);
-  request.wr_id = ticket.number;
-  if (ticket.signalled) request.send_flags |= IBV_SEND_SIGNALED;
+/// In one call. A completion of the last request is one of all. The number of the last.
+std::uint64_t VerbsEndpoint::post(Posting& posting, bool want_completion) {
+  SendQueue::Ticket ticket;
+  for (std::size_t i = 0; i < posting.count; ++i) {
+    const bool last = i + 1 == posting.count;
+    ticket = sends_.take(last && want_completion);
+    ibv_send_wr& request = posting.requests[i];
+    request.wr_id = ticket.number;
+    if (ticket.signalled) request.send_flags |= IBV_SEND_SIGNALED;
+    request.next = last ? nullptr : &posting.requests[i + 1];
+  }
   ibv_send_wr* bad = nullptr;
-  const int error = device_->api().post_send(pair_.get(), &request, &bad);
+  const int error = device_->api().post_send(pair_.get(), posting.requests.data(), &bad);
   if (error != 0) {
     fail("a request could not be posted (" + errno_text(error) + ")");
     throw *broken_;
@@ -30,25 +37,24 @@ std::uint64_t VerbsEndpoint::post(ibv_send_wr& request, bool want_completion) {
   return ticket.number;
 }
 
-/// A write of nothing with an immediate.
 void VerbsEndpoint::notify(Immediate immediate) {
-  ibv_send_wr request{};
-  request.opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
-  request.imm_data = to_wire(immediate);
-  request.wr.rdma.remote_addr = far_.mailbox_address;
-  request.wr.rdma.rkey = far_.mailbox_key;
-  post(request, false);
+  Posting posting;
+  notifier_->tell(posting, immediate);
+  post(posting, false);
 }
 
 void VerbsEndpoint::post_receives(std::uint32_t count) {
-  // They have no memory of their own: a receive is only the place of a notification.
   std::array<ibv_recv_wr, ReceiveQueue::kBatch> batch;
+  std::array<ibv_sge, ReceiveQueue::kBatch> pieces;
   while (count > 0) {
     const std::size_t size = std::min<std::size_t>(count, batch.size());
     for (std::size_t i = 0; i < size; ++i) {
+      // Receives complete in the order in which they were posted, so slots come free in turn.
+      const auto slot = static_cast<std::uint32_t>(receives_posted_++ % shape_.receive_depth);
       batch[i] = {};
-      batch[i].wr_id = kReceive;
+      batch[i].wr_id = kReceive | slot;
       batch[i].next = i + 1 < size ? &batch[i + 1] : nullptr;
+      notifier_->prepare(batch[i], pieces[i], slot);
     }
     ibv_recv_wr* bad = nullptr;
     const int error = device_->api().post_recv(pair_.get(), batch.data(), &bad);
@@ -61,7 +67,8 @@ void VerbsEndpoint::post_receives(std::uint32_t count) {
 }
 
 void VerbsEndpoint::send_credits() {
-  if (!receives_.owes_credits() || !sends_.has_room() || closed_ || broken_ || hung_up_) return;
+  if (!receives_.owes_credits() || closed_ || broken_ || hung_up_) return;
+  if (!sends_.has_room(notifier_->requests())) return;
   const ReceiveQueue::Credits credits = receives_.take_credits();
   notify({Immediate::Kind::credits, static_cast<std::uint16_t>(credits.slots),
           static_cast<std::uint16_t>(credits.receives)});
@@ -104,8 +111,10 @@ void VerbsEndpoint::on_completion(const ibv_wc& completion) {
   // In a failed completion nothing but wr_id, status, qp_num and vendor_err means anything.
   if (completion.status != IBV_WC_SUCCESS) {
     on_failure(completion);
-  } else if (completion.wr_id == kReceive) {
-    on_notification(from_wire(completion.imm_data));
+  } else if ((completion.wr_id & kReceive) != 0) {
+    const auto slot = static_cast<std::uint32_t>(completion.wr_id & ~kReceive);
+    // What cannot be read is of no kind.
+    on_notification(notifier_->read(completion, slot).value_or(Immediate{.kind = {}}));
   } else if (!sends_.complete(completion.wr_id)) {
     fail("the device completed request " + std::to_string(completion.wr_id) +
          ", which is not under way");
@@ -155,6 +164,7 @@ void VerbsEndpoint::on_failure(const ibv_wc& completion) {
     check_socket();
     return;
   }
+  unanswered_ = unanswered_ || completion.status == IBV_WC_RETRY_EXC_ERR;
   fail(std::string(device_->api().wc_status_str(completion.status)) + " (vendor code " +
        std::to_string(completion.vendor_err) + "): " + probable_cause(completion.status));
 }

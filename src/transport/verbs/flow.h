@@ -17,7 +17,9 @@ class SendQueue {
   explicit SendQueue(std::uint32_t depth)
       : depth_(depth), period_(std::clamp<std::uint32_t>(depth / 4, 1, 64)) {}
 
-  [[nodiscard]] bool has_room() const { return posted_ - done_ < depth_; }
+  [[nodiscard]] bool has_room(std::uint32_t requests = 1) const {
+    return posted_ - done_ + requests <= depth_;
+  }
 
   struct Ticket {
     std::uint64_t number = 0;  ///< travels as wr_id; counts from 1

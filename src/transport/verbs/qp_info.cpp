@@ -10,8 +10,8 @@ namespace {
 // "PLvp" and "PLvq": a socket or a buffer that holds something else is noticed at once.
 constexpr std::uint32_t kPortMagic = 0x504C7670;
 constexpr std::uint32_t kQpMagic = 0x504C7671;
-// Raised with every change of what travels or of what an immediate means.
-constexpr std::uint16_t kVersion = 1;
+// Raised with every change of what travels or of what a notification says.
+constexpr std::uint16_t kVersion = 2;
 // Device names are at most 64 characters (IBV_SYSFS_NAME_MAX).
 constexpr std::size_t kMaxLabel = 96;
 
@@ -63,7 +63,7 @@ Bytes QpInfo::pack() const {
   writer.u32(kQpMagic).u16(kVersion).u8(static_cast<std::uint8_t>(kind)).u8(mtu);
   writer.u16(lid).raw(std::as_bytes(std::span(gid)));
   writer.u32(qp_number).u32(packet_number);
-  writer.u64(mailbox_address).u32(mailbox_key).u32(message_slots).u32(receives);
+  writer.u64(mailbox_address).u32(mailbox_key).u32(message_slots).u32(receives).u8(notify_ways);
   Bytes bytes = writer.take();
   bytes.resize(kPackedSize);  // the rest is for what later versions add
   return bytes;
@@ -93,8 +93,11 @@ QpInfo QpInfo::unpack(ConstBytes bytes, int peer) {
   info.mailbox_key = reader.u32();
   info.message_slots = reader.u32();
   info.receives = reader.u32();
+  info.notify_ways = reader.u8();
   if (!reader.ok() || !is_valid(info.kind) || info.mtu < 1 || info.mtu > 5 ||
-      info.message_slots == 0 || info.message_slots > 4096 || info.receives == 0) {
+      info.message_slots == 0 || info.message_slots > 4096 || info.receives == 0 ||
+      info.notify_ways == 0 ||
+      info.notify_ways > (Notify::write_with_immediate | Notify::write_then_send)) {
     refuse(who + " sent a damaged description of its queue pair");
   }
   return info;

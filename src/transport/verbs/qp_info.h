@@ -9,6 +9,7 @@
 
 #include "base/wire.h"
 #include "transport_verbs/gid.h"
+#include "transport_verbs/notify_choice.h"
 
 namespace paceline::transport::verbs {
 
@@ -37,6 +38,7 @@ struct QpInfo {
   std::uint32_t mailbox_key = 0;
   std::uint32_t message_slots = 0;
   std::uint32_t receives = 0;  ///< notifications that we can take before the first credit
+  NotifyWays notify_ways = 0;  ///< that we can take and use
 
   /// The length is fixed: kPackedSize.
   [[nodiscard]] Bytes pack() const;

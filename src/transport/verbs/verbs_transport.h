@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/log.h"
+#include "paceline/types.h"
 #include "transport/transport.h"
 
 namespace paceline::transport {
@@ -22,6 +23,8 @@ struct VerbsOptions {
   std::string device = {};
   /// Index into the GID table of a RoCE port; unset: chosen, see verbs/gid.h.
   std::optional<int> gid_index = {};
+  /// How the link tells that something was put; see verbs/notify.h.
+  IbNotify notify = IbNotify::automatic;
 
   /// Requests that may be under way to one peer. 256 of 8 KiB keep 2 MiB under way, several times
   /// what 400 Gb/s over 10 us holds.
