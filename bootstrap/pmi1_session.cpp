@@ -96,11 +96,19 @@ Pmi1Channel::Identity Pmi1Session::identity(const LauncherChannel& place, const 
 }
 
 void Pmi1Session::open(const LauncherChannel& place, Nanoseconds deadline) {
-  if (channel_) return;
+  if (channel_ && owner_ != ::getpid()) {
+    throw Error(
+        ErrorCode::unsupported,
+        "the launcher's channel (PMI) belongs to the process that this one was forked from: "
+        "set PACELINE_RANK, PACELINE_SIZE and PACELINE_ROOT, or give a Store");
+  }
   owner_ = ::getpid();
-  if (const auto* socket = std::get_if<PmiSocket>(&place)) return open_inherited(socket->fd);
-  connect(std::get<PmiServer>(place), deadline);
-  identity_ = channel_->introduce(std::get<PmiServer>(place).id, deadline);
+  const auto* const server = std::get_if<PmiServer>(&place);
+  if (!channel_) {
+    if (server == nullptr) return open_inherited(std::get<PmiSocket>(place).fd);
+    connect(*server, deadline);
+  }
+  if (server != nullptr && !identity_) identity_ = channel_->introduce(server->id, deadline);
 }
 
 void Pmi1Session::open_inherited(int fd) {

@@ -52,7 +52,8 @@ class Launchers(Perf):
 
     def test_mpich_through_a_port(self):
         job = self.run_job([MPICH, "-pmi-port", "-n", 3])
-        self.assert_table(job, 3, "shm 3 pairs", r"mpich, ranks met through pmi:port=\S+:\d+,id=0\n")
+        self.assert_table(job, 3, "shm 3 pairs",
+                          r"mpich, ranks met through pmi:port=\S+:\d+,id=0\n")
 
     def test_two_communicators_of_one_name(self):
         """One after the other, through PMI-1 and through PMIx."""
