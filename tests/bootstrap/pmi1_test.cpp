@@ -130,7 +130,7 @@ void exchange(const FakePmi& launcher, int size, const std::string& value) {
 }
 
 TEST_F(Pmi1, RanksExchangeWhatRankZeroSays) {
-  exchange(FakePmi(4), 4, std::string("any\0bytes\xff and more of them", 29));
+  exchange(FakePmi(4), 4, std::string("any\0bytes\xff", 10) + " and more");
 }
 
 TEST_F(Pmi1, ALongValueTakesManyKeys) {
