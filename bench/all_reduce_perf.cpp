@@ -2,8 +2,8 @@
 //
 //   mpirun -n 4 build/bin/all_reduce_perf -b 8 -e 128M -f 4
 //
-// It is started by mpirun, by torchrun, or with PACELINE_RANK, PACELINE_SIZE and PACELINE_ROOT set,
-// and links no MPI.
+// It is started by mpirun, srun, torchrun, or with PACELINE_RANK, PACELINE_SIZE and PACELINE_ROOT
+// set, and links no MPI.
 #include "common/driver.h"
 #include "common/pattern.h"
 

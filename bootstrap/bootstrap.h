@@ -118,9 +118,9 @@ class Bootstrap {
   virtual void leave() noexcept = 0;
 };
 
-/// Ranks meet: at Config::root, through the launcher's own channel (Open MPI: PMIx), or in `store`
-/// where one is given. Blocks, at most Config::timeout. `name` tells communicators apart.
-/// A size of one needs nobody: no socket is opened.
+/// Ranks meet: in `store` where one is given, else at Config::root, else through the launcher's own
+/// channel (bootstrap/launcher_store.h). Blocks, at most Config::timeout. `name` tells
+/// communicators apart. A size of one needs nobody: no socket is opened.
 std::unique_ptr<Bootstrap> create(const Config& config, std::shared_ptr<Store> store = nullptr,
                                   const std::string& name = "world", const Logger& log = {});
 

@@ -6,8 +6,8 @@
 
 #include "bootstrap/acceptor.h"
 #include "bootstrap/bootstrap.h"
+#include "bootstrap/launcher_store.h"
 #include "bootstrap/messages.h"
-#include "bootstrap/pmix_store.h"
 #include "bootstrap/secret.h"
 #include "paceline/error.h"
 
@@ -61,11 +61,16 @@ std::vector<SocketAddress> served(const Config& config, std::vector<SocketAddres
   if (!config.secret.empty()) return addresses;
   std::erase_if(addresses, [](const SocketAddress& a) { return !a.loopback(); });
   if (addresses.empty()) {
-    throw Error(ErrorCode::authentication_failed,
-                config.root +
-                    " is not a loopback address, and other addresses are served only with a "
-                    "secret: give all ranks the same PACELINE_SECRET or PACELINE_SECRET_FILE "
-                    "(Config::secret, at least 16 bytes)");
+    throw Error(
+        ErrorCode::authentication_failed,
+        config.root +
+            " is not a loopback address, and other addresses are served only with a "
+            "secret: give all ranks the same PACELINE_SECRET or PACELINE_SECRET_FILE "
+            "(Config::secret, at least 16 bytes)" +
+            (config.launcher == Launcher::slurm
+                 ? ", or start them with srun --mpi=pmix or --mpi=pmi2, whose channel hands "
+                   "out a fresh one"
+                 : ""));
   }
   return addresses;
 }
@@ -177,15 +182,7 @@ MeetingPlace accept_invitation(const Config& config, Store& store, const std::st
 MeetingPlace find_meeting_place(const Config& config, const std::shared_ptr<Store>& store,
                                 const std::string& name, Nanoseconds deadline) {
   std::shared_ptr<Store> through = store;
-  if (!through && config.root.empty()) {
-    if (config.launcher != Launcher::open_mpi) {
-      throw Error(ErrorCode::invalid_configuration,
-                  std::to_string(config.size) +
-                      " ranks and no place to meet: set PACELINE_ROOT=host:port (Config::root), or "
-                      "give a Store, or start the ranks with mpirun or torchrun");
-    }
-    through = make_pmix_store(config.rank, std::chrono::milliseconds(config.timeout));
-  }
+  if (!through && config.root.empty()) through = make_launcher_store(config);
   if (!through) return at_root(config);
   return config.rank == 0 ? invite(config, *through, name)
                           : accept_invitation(config, *through, name, deadline);

@@ -1,14 +1,16 @@
 #include "bootstrap/pmix_store.h"
 
-#include <dlfcn.h>
 #include <pmix.h>
+#include <unistd.h>
 
 #include <condition_variable>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <optional>
 #include <string>
 
+#include "bootstrap/pmix_library.h"
 #include "bootstrap/secret.h"
 #include "paceline/error.h"
 
@@ -16,55 +18,10 @@ namespace paceline::bootstrap {
 
 namespace {
 
-/// The functions that are used, found at run time: a program that is not started by Open MPI needs
-/// no libpmix.
-struct Library {
-  decltype(&PMIx_Init) init;
-  decltype(&PMIx_Finalize) finalize;
-  decltype(&PMIx_Put) put;
-  decltype(&PMIx_Commit) commit;
-  decltype(&PMIx_Fence_nb) fence;
-  decltype(&PMIx_Get) get;
-  decltype(&PMIx_Error_string) error_string;
-
-  static const Library& instance() {
-    static const Library library;
-    return library;
-  }
-
- private:
-  Library() {
-    // The soname, as it is installed; the library's own programs' path does not matter.
-    void* const handle = ::dlopen("libpmix.so.2", RTLD_NOW | RTLD_GLOBAL);
-    if (handle == nullptr) {
-      throw Error(
-          ErrorCode::unsupported,
-          std::string("started by Open MPI, but its library libpmix.so.2 cannot be loaded (") +
-              ::dlerror() + "); install it, or set PACELINE_ROOT=host:port");
-    }
-    find(handle, "PMIx_Init", init);
-    find(handle, "PMIx_Finalize", finalize);
-    find(handle, "PMIx_Put", put);
-    find(handle, "PMIx_Commit", commit);
-    find(handle, "PMIx_Fence_nb", fence);
-    find(handle, "PMIx_Get", get);
-    find(handle, "PMIx_Error_string", error_string);
-  }
-
-  template <class Function>
-  static void find(void* handle, const char* name, Function& function) {
-    function = reinterpret_cast<Function>(::dlsym(handle, name));
-    if (function == nullptr) {
-      throw Error(ErrorCode::unsupported,
-                  std::string("libpmix.so.2 has no ") + name + "; set PACELINE_ROOT=host:port");
-    }
-  }
-};
-
-void check(pmix_status_t status, const char* what) {
+void check(const PmixLibrary& library, pmix_status_t status, const char* what) {
   if (status == PMIX_SUCCESS) return;
   throw Error(ErrorCode::bootstrap_failed,
-              std::string(what) + ": " + Library::instance().error_string(status) +
+              std::string(what) + ": " + library.error_string(status) +
                   " (the launcher's PMIx; PACELINE_ROOT=host:port does without it)");
 }
 
@@ -74,34 +31,63 @@ void check(pmix_status_t status, const char* what) {
 /// that ends without is taken for crashed, and mpirun ends the job.
 class Session {
  public:
-  static const Session& of_process() {
-    static const Session session;
+  static Session& of_process(const PmixChannel& channel) {
+    static Session session(PmixLibrary::of_process(channel));
     return session;
   }
-  ~Session() { library_.finalize(nullptr, 0); }
+  ~Session() {
+    if (owner_ == ::getpid()) library_.finalize(nullptr, 0);
+  }
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
-  [[nodiscard]] const pmix_proc_t& self() const { return self_; }
 
- private:
-  Session() : library_(Library::instance()) {
-    check(library_.init(&self_, nullptr, 0), "PMIx_Init");
+  [[nodiscard]] const PmixLibrary& library() const { return library_; }
+  [[nodiscard]] const pmix_proc_t& self() const { return self_; }
+  /// Counts the exchanges: a key of PMIx keeps its first value where it has been got, but the name
+  /// of a communicator can come again.
+  [[nodiscard]] int next_round() { return round_++; }
+
+  /// How many processes the job has.
+  [[nodiscard]] int size() const {
+    pmix_proc_t job = self_;
+    job.rank = PMIX_RANK_WILDCARD;
+    pmix_value_t* found = nullptr;
+    check(library_, library_.get(&job, PMIX_JOB_SIZE, nullptr, 0, &found), "PMIx_Get of the size");
+    const bool fits = found->type == PMIX_UINT32;
+    const std::uint32_t size = fits ? found->data.uint32 : 0;
+    std::free(found);
+    if (size == 0 || size > INT32_MAX) {
+      throw Error(ErrorCode::bootstrap_failed,
+                  "the launcher's PMIx does not say how many processes there are; set "
+                  "PACELINE_RANK, PACELINE_SIZE and PACELINE_ROOT");
+    }
+    return static_cast<int>(size);
   }
 
-  const Library& library_;
+ private:
+  explicit Session(const PmixLibrary& library) : library_(library) {
+    check(library_, library_.init(&self_, nullptr, 0), "PMIx_Init");
+  }
+
+  const PmixLibrary& library_;
   pmix_proc_t self_{};
+  int round_ = 0;
+  pid_t owner_ = ::getpid();  // a child made by fork() must not close it
 };
 
 class PmixStore final : public Store {
  public:
-  PmixStore(int rank, std::chrono::milliseconds timeout)
-      : library_(Library::instance()), session_(Session::of_process()), timeout_(timeout) {
-    if (session_.self().rank != static_cast<pmix_rank_t>(rank)) {
-      throw Error(ErrorCode::invalid_configuration,
-                  "the launcher says this is rank " + std::to_string(session_.self().rank) +
-                      ", the configuration says " + std::to_string(rank) +
-                      ": meet at PACELINE_ROOT instead, or leave PACELINE_RANK to the launcher");
+  PmixStore(Session& session, const Config& config)
+      : session_(session), library_(session.library()), timeout_(config.timeout) {
+    const int size = session_.size();
+    if (session_.self().rank == static_cast<pmix_rank_t>(config.rank) && size == config.size) {
+      return;
     }
+    throw Error(ErrorCode::invalid_configuration,
+                "the launcher says this is rank " + std::to_string(session_.self().rank) + " of " +
+                    std::to_string(size) + ", the configuration says " +
+                    std::to_string(config.rank) + " of " + std::to_string(config.size) +
+                    ": meet at PACELINE_ROOT instead, or leave rank and size to the launcher");
   }
 
   void set(const std::string& key, const std::string& value) override {
@@ -110,23 +96,25 @@ class PmixStore final : public Store {
     wrapped.type = PMIX_BYTE_OBJECT;
     wrapped.data.bo.bytes = bytes.data();
     wrapped.data.bo.size = bytes.size();
-    check(library_.put(PMIX_GLOBAL, name_of(key).c_str(), &wrapped), "PMIx_Put");
-    check(library_.commit(), "PMIx_Commit");
+    const std::string name = name_of(session_.next_round(), key);
+    check(library_, library_.put(PMIX_GLOBAL, name.c_str(), &wrapped), "PMIx_Put");
+    check(library_, library_.commit(), "PMIx_Commit");
     fence(timeout_);
   }
 
   std::string get(const std::string& key, std::chrono::milliseconds timeout) override {
+    const std::string name = name_of(session_.next_round(), key);
     fence(timeout);
     pmix_proc_t root = session_.self();
     root.rank = 0;
     pmix_value_t* found = nullptr;
-    check(library_.get(&root, name_of(key).c_str(), nullptr, 0, &found), "PMIx_Get");
+    check(library_, library_.get(&root, name.c_str(), nullptr, 0, &found), "PMIx_Get");
     std::string value;
     if (found->type == PMIX_BYTE_OBJECT) {
       value.assign(found->data.bo.bytes, found->data.bo.size);
-      ::free(found->data.bo.bytes);
+      std::free(found->data.bo.bytes);
     }
-    ::free(found);
+    std::free(found);
     return value;
   }
 
@@ -157,7 +145,7 @@ class PmixStore final : public Store {
     if (started != PMIX_SUCCESS) {
       delete shared;  // then there is no callback
       if (started == PMIX_OPERATION_SUCCEEDED) return;
-      check(started, "PMIx_Fence_nb");
+      check(library_, started, "PMIx_Fence_nb");
     }
     std::unique_lock lock(state->mutex);
     if (!state->done.wait_for(lock, timeout, [&] { return state->status.has_value(); })) {
@@ -166,23 +154,32 @@ class PmixStore final : public Store {
                       std::to_string(timeout.count()) +
                       " ms: does each of them create the communicator? (PACELINE_TIMEOUT)");
     }
-    check(*state->status, "PMIx_Fence");
+    check(library_, *state->status, "PMIx_Fence");
   }
 
   // PMIx limits keys to 511 bytes; a name may be long.
-  static std::string name_of(const std::string& key) {
-    return "paceline." + hex(hmac("", std::as_bytes(std::span(key))));
+  static std::string name_of(int round, const std::string& key) {
+    return "paceline." + std::to_string(round) + "." + hex(hmac("", std::as_bytes(std::span(key))));
   }
 
-  const Library& library_;
-  const Session& session_;
+  Session& session_;
+  const PmixLibrary& library_;
   const std::chrono::milliseconds timeout_;
 };
 
 }  // namespace
 
-std::shared_ptr<Store> make_pmix_store(int rank, std::chrono::milliseconds timeout) {
-  return std::make_shared<PmixStore>(rank, timeout);
+std::shared_ptr<Store> make_pmix_store(const PmixChannel& channel, const Config& config) {
+  return std::make_shared<PmixStore>(Session::of_process(channel), config);
+}
+
+int ask_pmix_size(const PmixChannel& channel, const Config& config) {
+  const Session& session = Session::of_process(channel);
+  if (session.self().rank == static_cast<pmix_rank_t>(config.rank)) return session.size();
+  throw Error(ErrorCode::invalid_configuration,
+              "the launcher says this is rank " + std::to_string(session.self().rank) +
+                  ", PMIX_RANK says " + std::to_string(config.rank) +
+                  ": is the variable left over from another job?");
 }
 
 }  // namespace paceline::bootstrap

@@ -113,11 +113,22 @@ class Driver {
     return {{"program", program + ", paceline " + version()},
             {"ranks", std::to_string(ranks) + " on " + std::to_string(hosts) +
                           (hosts == 1 ? " host" : " hosts")},
+            {"launcher", launcher_in_use(comm_.config())},
             {"wires", wires_in_use(comm_)},
             {"memory", plain ? "plain (from the C library)" : "allocate (from the library)"},
             {"cores", note},
             {"calls", options_.blocking ? "blocking" : "asynchronous, then wait()"},
             {"time", time_meaning()}};
+  }
+
+  // Who said which rank this is, and where the ranks met.
+  static std::string launcher_in_use(const Config& config) {
+    const std::string name(to_string(config.launcher));
+    if (config.size == 1) return name;
+    if (!config.root.empty()) return name + ", ranks met at " + config.root;
+    // Without the folders of its library.
+    const bool pmix = config.channel.starts_with("pmix");
+    return name + ", ranks met through " + (pmix ? "pmix" : config.channel);
   }
 
   std::string time_meaning() const {

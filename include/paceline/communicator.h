@@ -47,9 +47,9 @@ struct Wire {
 /// docs/design/threads.md.
 class Communicator {
  public:
-  /// A Communicator from Config::from_environment(): under mpirun, torchrun or with PACELINE_*
-  /// set. Without any of them a communicator of one rank. Blocks until all ranks have met, at
-  /// most Config::timeout.
+  /// A Communicator from Config::from_environment(): under mpirun, srun, torchrun or with
+  /// PACELINE_* set. Without any of them a communicator of one rank. Blocks until all ranks have
+  /// met, at most Config::timeout.
   static Communicator from_environment();
   /// The same from an explicit Config.
   static Communicator create(const Config& config);

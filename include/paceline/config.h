@@ -15,7 +15,16 @@
 namespace paceline {
 
 /// How the ranks were told who they are.
-enum class Launcher : std::uint8_t { none, paceline, open_mpi, torchrun };
+enum class Launcher : std::uint8_t {
+  none,       ///< nobody did: one rank
+  paceline,   ///< PACELINE_RANK and PACELINE_SIZE, by hand or by a job script
+  open_mpi,   ///< Open MPI's mpirun
+  torchrun,   ///< torchrun, or a script that sets RANK and WORLD_SIZE as it does
+  mpich,      ///< MPICH's mpiexec (Hydra), or another that speaks PMI-1
+  intel_mpi,  ///< Intel MPI's mpiexec
+  slurm,      ///< srun
+  pmix,       ///< another launcher that speaks PMIx, e.g. prterun
+};
 
 std::string_view to_string(Launcher launcher);
 
@@ -26,13 +35,19 @@ struct Config {
   // --- who and where -------------------------------------------------------------------------
   /// Who told us; PACELINE_* wins over a launcher's variables.
   Launcher launcher = Launcher::none;
-  /// This process's number, 0 <= rank < size. PACELINE_RANK, OMPI_COMM_WORLD_RANK, RANK.
+  /// This process's number, 0 <= rank < size. PACELINE_RANK, or the launcher's variable.
   int rank = 0;
-  /// How many ranks there are. PACELINE_SIZE, OMPI_COMM_WORLD_SIZE, WORLD_SIZE.
+  /// How many ranks there are. PACELINE_SIZE, or the launcher's variable. 0: only the launcher's
+  /// channel knows (mpiexec -pmi-port, prterun); Communicator::create asks it.
   int size = 1;
-  /// "host:port" or "[v6]:port" where rank 0 listens for the others. PACELINE_ROOT, or torchrun's
-  /// MASTER_ADDR and MASTER_PORT. Empty where a Store or the launcher's own channel serves.
+  /// "host:port" or "[v6]:port" where rank 0 listens for the others. PACELINE_ROOT, torchrun's
+  /// MASTER_ADDR and MASTER_PORT, or the first host of a step of srun. Empty where a Store or the
+  /// launcher's own channel serves.
   std::string root;
+  /// The launcher's own channel, through which the ranks meet where there is neither a Store nor a
+  /// root: "pmix", "pmi:fd=8" or "pmi:port=host:4711,id=3". Filled from the launcher's variables;
+  /// empty: there is none.
+  std::string channel;
   /// Shared by the ranks of one job only; at least 16 bytes. PACELINE_SECRET, or the content of
   /// the file named by PACELINE_SECRET_FILE (trailing newline dropped). Without one, and without
   /// a launcher that hands one out, only loopback addresses are served.

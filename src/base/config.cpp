@@ -79,7 +79,8 @@ void require_complete(const Config& config) {
   if (config.launcher == Launcher::none && !config.root.empty()) {
     refuse(
         "PACELINE_ROOT is set, but nothing says which rank this is; set PACELINE_RANK and "
-        "PACELINE_SIZE too, start the program with mpirun or torchrun, or unset PACELINE_ROOT");
+        "PACELINE_SIZE too, start the program with mpirun, srun or torchrun, or unset "
+        "PACELINE_ROOT");
   }
   if (config.launcher != Launcher::paceline || config.size == 1 || !config.root.empty()) return;
   refuse("PACELINE_RANK and PACELINE_SIZE are set, the size is " + std::to_string(config.size) +
@@ -99,6 +100,14 @@ std::string_view to_string(Launcher launcher) {
       return "open_mpi";
     case Launcher::torchrun:
       return "torchrun";
+    case Launcher::mpich:
+      return "mpich";
+    case Launcher::intel_mpi:
+      return "intel_mpi";
+    case Launcher::slurm:
+      return "slurm";
+    case Launcher::pmix:
+      return "pmix";
   }
   return "?";
 }

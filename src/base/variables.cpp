@@ -149,6 +149,11 @@ bool valid_name(const std::string& name, std::size_t longest) {
   return name.size() <= longest && name.find_first_of(" \t\n/") == std::string::npos;
 }
 
+// Some launchers tell it over their channel only.
+bool size_is_asked_for(const Config& config) {
+  return config.size == 0 && !config.channel.empty();
+}
+
 bool read_text(std::string& field, std::string_view text) {
   field = text;
   return true;
@@ -158,18 +163,19 @@ using C = Config;
 using Text = std::string_view;
 
 constexpr std::array kVariables = {
-    Variable{"PACELINE_RANK", "rank", "0..size-1, with PACELINE_SIZE set too",
-             "This process's number. Wins over what a launcher says.",
-             [](C& c, Text t) { return read_number<int>(c.rank, t); },
-             [](const C& c) { return within(c.rank, 0, c.size - 1); },
-             [](const C& c) { return std::to_string(c.rank); }},
+    Variable{
+        "PACELINE_RANK", "rank", "0..size-1, with PACELINE_SIZE set too",
+        "This process's number. Wins over what a launcher says.",
+        [](C& c, Text t) { return read_number<int>(c.rank, t); },
+        [](const C& c) { return within(c.rank, 0, size_is_asked_for(c) ? kMaxSize : c.size - 1); },
+        [](const C& c) { return std::to_string(c.rank); }},
     Variable{"PACELINE_SIZE", "size", "1..1048576, with PACELINE_RANK set too",
              "How many ranks there are.", [](C& c, Text t) { return read_number<int>(c.size, t); },
-             [](const C& c) { return within(c.size, 1, kMaxSize); },
+             [](const C& c) { return size_is_asked_for(c) || within(c.size, 1, kMaxSize); },
              [](const C& c) { return std::to_string(c.size); }},
     Variable{"PACELINE_ROOT", "root", "host:port or [v6 address]:port, port 1..65535",
-             "Where rank 0 listens for the others. Wins over torchrun's MASTER_ADDR and "
-             "MASTER_PORT. Not needed under Open MPI's mpirun, whose own channel serves.",
+             "Where rank 0 listens for the others. Wins over the meeting place of any launcher; "
+             "needed where there is no launcher.",
              [](C& c, Text t) { return read_text(c.root, t); },
              [](const C& c) { return c.root.empty() || host_port_from(c.root).has_value(); },
              [](const C& c) { return c.root; }},

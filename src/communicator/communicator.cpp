@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "bootstrap/launcher_store.h"
 #include "communicator/core.h"
 #include "paceline/work.h"
 
@@ -122,7 +123,8 @@ Communicator Communicator::create(const Config& config) {
 
 Communicator Communicator::create(const Config& config, std::shared_ptr<Store> store,
                                   const std::string& name) {
-  return Communicator(CommunicatorCore::create(config, std::move(store), name));
+  return Communicator(
+      CommunicatorCore::create(bootstrap::with_rank_and_size(config), std::move(store), name));
 }
 
 Communicator::Communicator(std::shared_ptr<CommunicatorCore> core) : core_(std::move(core)) {}

@@ -1,6 +1,6 @@
-// One rank as a process. Without arguments, under Open MPI: two communicators one after the other.
-// With them: rank size root heartbeat_ms [secret]; then it takes commands from its standard input.
-// A root that begins with a slash is a file store's directory.
+// One rank as a process. Without arguments, under a launcher: two communicators of one name, one
+// after the other. With them: rank size root heartbeat_ms [secret]; then it takes commands from its
+// standard input. A root that begins with a slash is a file store's directory.
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -8,6 +8,7 @@
 #include <string>
 
 #include "bootstrap/bootstrap.h"
+#include "bootstrap/launcher_store.h"
 
 namespace {
 
@@ -30,27 +31,15 @@ void check_gather(Bootstrap& bootstrap) {
   }
 }
 
-int number_of(const char* variable) {
-  const char* const value = std::getenv(variable);
-  if (value == nullptr) {
-    say(std::string(variable) + " is not set: start this program with mpirun");
-    std::exit(2);
-  }
-  return std::atoi(value);
-}
-
-int under_open_mpi() {
-  Config config;
-  config.launcher = paceline::Launcher::open_mpi;
-  config.rank = number_of("OMPI_COMM_WORLD_RANK");
-  config.size = number_of("OMPI_COMM_WORLD_SIZE");
+int under_a_launcher() {
+  Config config = paceline::bootstrap::with_rank_and_size(Config::from_environment());
   config.timeout = std::chrono::seconds(20);
   const std::string me =
       "rank " + std::to_string(config.rank) + " of " + std::to_string(config.size);
-  for (const char* name : {"world", "second"}) {
-    const auto bootstrap = paceline::bootstrap::create(config, nullptr, name);
+  for (const char* state : {": ready", ": ready again"}) {
+    const auto bootstrap = paceline::bootstrap::create(config);
     check_gather(*bootstrap);
-    say(me + (name[0] == 'w' ? ": ready" : ": ready again"));
+    say(me + state);
   }
   return 0;
 }
@@ -104,7 +93,7 @@ int commanded(Config config) {
 
 int main(int argc, char** argv) {
   try {
-    if (argc == 1) return under_open_mpi();
+    if (argc == 1) return under_a_launcher();
     if (argc != 5 && argc != 6) return 2;
     Config config;
     config.rank = std::atoi(argv[1]);

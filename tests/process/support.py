@@ -177,9 +177,10 @@ def tell(text: str):
     print(text, flush=True)
 
 
-def main():
+def main(*programs: str):
+    """`programs` are those that only one test program gets the path of."""
     parser = argparse.ArgumentParser()
-    for name in ("looper", "forker", "perf", "mpirun", "merge"):
+    for name in ("looper", "forker", "perf", "mpirun", "merge", *programs):
         parser.add_argument(f"--{name}", type=pathlib.Path)
     _, rest = parser.parse_known_args(namespace=paths)
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
