@@ -10,6 +10,7 @@
 
 #include "paceline/config.h"
 #include "paceline/error.h"
+#include "paceline/export.h"
 #include "paceline/memory.h"
 #include "paceline/store.h"
 #include "paceline/types.h"
@@ -40,7 +41,7 @@ struct Wire {
 /// mismatch, abort) makes the Communicator failed for good: all later calls throw that same
 /// error, and nothing is written into any caller's buffer after the throw. An invalid_argument is
 /// thrown before anything is sent and leaves the Communicator usable.
-class Communicator {
+class PACELINE_API Communicator {
  public:
   /// A Communicator from Config::from_environment(): under mpirun, torchrun or with PACELINE_*
   /// set. Without any of them a communicator of one rank. Blocks until all ranks have met, at
@@ -127,6 +128,6 @@ class Communicator {
 };
 
 /// "0.1.0".
-std::string version();
+PACELINE_API std::string version();
 
 }  // namespace paceline

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "paceline/export.h"
 #include "paceline/types.h"
 
 namespace paceline {
@@ -16,12 +17,12 @@ namespace paceline {
 /// How the ranks were told who they are.
 enum class Launcher : std::uint8_t { none, paceline, open_mpi, torchrun };
 
-std::string_view to_string(Launcher launcher);
+PACELINE_API std::string_view to_string(Launcher launcher);
 
 /// What a Communicator is made from. A plain value: fill it by hand, or take
 /// `Config::from_environment()`, which reads every variable named below and nothing else.
 /// All times are wall-clock durations; all sizes are bytes.
-struct Config {
+struct PACELINE_API Config {
   // --- who and where -------------------------------------------------------------------------
   /// Who told us; PACELINE_* wins over a launcher's variables.
   Launcher launcher = Launcher::none;
