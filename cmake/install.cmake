@@ -57,7 +57,9 @@ configure_file(cmake/paceline.pc.in paceline.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/paceline.pc
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
 
-# Programs link the layers and need no libpaceline.so. Each comes with its manual page.
+# Programs link the layers and need no libpaceline.so. Each comes with its manual page, packed as
+# manual pages are.
+set(manual_pages "")
 foreach(program IN ITEMS paceline_program all_reduce_perf)
   if(TARGET ${program})
     get_target_property(name ${program} OUTPUT_NAME)
@@ -65,6 +67,13 @@ foreach(program IN ITEMS paceline_program all_reduce_perf)
       set(name ${program})
     endif()
     install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
-    install(FILES docs/man/${name}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)
+    set(packed ${PROJECT_BINARY_DIR}/man/${name}.1.gz)
+    add_custom_command(OUTPUT ${packed}
+      COMMAND gzip -9nc ${name}.1 > ${packed}
+      DEPENDS docs/man/${name}.1 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}/docs/man VERBATIM)
+    list(APPEND manual_pages ${packed})
+    install(FILES ${packed} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)
   endif()
 endforeach()
+file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/man)
+add_custom_target(paceline_manual_pages ALL DEPENDS ${manual_pages})

@@ -1,8 +1,10 @@
 # cpack -G DEB: libpaceline0, libpaceline-dev and paceline-tools, one per component of install.cmake.
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME paceline)
-set(CPACK_PACKAGE_CONTACT "The Paceline developers <paceline@localhost>")
-set(CPACK_PACKAGE_HOMEPAGE_URL "")
+if(NOT CPACK_PACKAGE_CONTACT)  # who makes packages for others gives an address of their own
+  set(CPACK_PACKAGE_CONTACT "The Paceline developers <paceline@localhost>")
+endif()
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "")  # each package has a first line of its own
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
@@ -14,6 +16,13 @@ set(version_of_package ${PROJECT_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})
 set(runtime_package libpaceline${PROJECT_VERSION_MAJOR})
 set(components development)
 
+configure_file(packaging/debian/changelog.in changelog.Debian @ONLY)
+add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/changelog.Debian.gz
+  COMMAND gzip -9nc changelog.Debian > changelog.Debian.gz
+  DEPENDS ${PROJECT_BINARY_DIR}/changelog.Debian
+  WORKING_DIRECTORY ${PROJECT_BINARY_DIR} VERBATIM)
+add_custom_target(paceline_changelog ALL DEPENDS ${PROJECT_BINARY_DIR}/changelog.Debian.gz)
+
 # paceline_package(component NAME package SECTION section TEXT description [DEPENDS packages])
 # With programs or shared libraries in it, what they are linked with is found by dpkg-shlibdeps.
 macro(paceline_package component)
@@ -23,8 +32,8 @@ macro(paceline_package component)
   set(CPACK_DEBIAN_${upper}_PACKAGE_SECTION ${P_SECTION})
   set(CPACK_DEBIAN_${upper}_PACKAGE_SHLIBDEPS ${P_SHLIBDEPS})
   set(CPACK_DEBIAN_${upper}_PACKAGE_DEPENDS "${P_DEPENDS}")
-  set(CPACK_COMPONENT_${upper}_DESCRIPTION "${P_TEXT}")
-  install(FILES LICENSE RENAME copyright
+  set(CPACK_DEBIAN_${upper}_DESCRIPTION "${P_TEXT}")
+  install(FILES packaging/debian/copyright ${PROJECT_BINARY_DIR}/changelog.Debian.gz
     DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/${P_NAME} COMPONENT ${component})
 endmacro()
 
@@ -56,7 +65,7 @@ if(PACELINE_BUILD_TOOLS)
   list(APPEND components tools)
   paceline_package(tools NAME paceline-tools SECTION utils SHLIBDEPS TEXT
     "collective communication for distributed training (programs)
-paceline says what of the machine the library can use; all_reduce_perf times
+paceline says what of the machine the library can use, all_reduce_perf times
 its collectives and checks their results.")
 endif()
 

@@ -60,7 +60,7 @@ void run(Session& session, bool as_json) {
 void add_info(Session& session) {
   CLI::App* const info =
       session.program.add_subcommand("info", "Say what this build is and what it can use here");
-  CLI::Option* const json = info->add_flag("--json", "Print JSON");
+  CLI::Option* const json = info->add_flag("--json")->description("Print JSON");
   info->callback([&session, json] { run(session, json->count() > 0); });
 }
 
