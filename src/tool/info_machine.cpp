@@ -71,8 +71,7 @@ Json library_facts() {
 Json limit_facts() {
   // Registered memory is locked, unless the device pages on demand; each link has a descriptor or
   // more, and so has each piece of shared memory.
-  return {{"locked_memory_bytes", limit(RLIMIT_MEMLOCK)},
-          {"open_files", limit(RLIMIT_NOFILE)}};
+  return {{"locked_memory_bytes", limit(RLIMIT_MEMLOCK)}, {"open_files", limit(RLIMIT_NOFILE)}};
 }
 
 }  // namespace paceline::tool
