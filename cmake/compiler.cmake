@@ -32,6 +32,14 @@ if(PACELINE_SANITIZE)
   add_link_options(-fsanitize=${PACELINE_SANITIZE})
 endif()
 
+if(PACELINE_FUZZ)  # counts which branches are taken; the programs of tests/fuzz read the counts
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "PACELINE_FUZZ needs clang, the compiler is ${CMAKE_CXX_COMPILER_ID}; "
+                        "cmake --preset fuzz takes it")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
