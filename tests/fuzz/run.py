@@ -50,7 +50,7 @@ def merge(program: pathlib.Path, corpus: pathlib.Path, results: pathlib.Path) ->
     with tempfile.TemporaryDirectory() as folder:
         smallest = pathlib.Path(folder) / "smallest"
         smallest.mkdir()
-        subprocess.run([program, "-merge=1", smallest, corpus, results / program.name,
+        subprocess.run([program, "-set_cover_merge=1", smallest, corpus, results / program.name,
                         *options(program, results)], check=True)
         for old in corpus.iterdir():
             old.unlink()
