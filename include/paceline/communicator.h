@@ -10,6 +10,7 @@
 
 #include "paceline/config.h"
 #include "paceline/error.h"
+#include "paceline/export.h"
 #include "paceline/history.h"
 #include "paceline/memory.h"
 #include "paceline/store.h"
@@ -45,7 +46,7 @@ struct Wire {
 /// Fork: a child of fork() cannot use a Communicator of its parent, nor what came from it: calls
 /// throw invalid_argument there and destructors do nothing. The parent goes on. See
 /// docs/design/threads.md.
-class Communicator {
+class PACELINE_API Communicator {
  public:
   /// A Communicator from Config::from_environment(): under mpirun, srun, torchrun or with
   /// PACELINE_* set. Without any of them a communicator of one rank. Blocks until all ranks have
@@ -150,6 +151,6 @@ class Communicator {
 };
 
 /// "0.1.0".
-std::string version();
+PACELINE_API std::string version();
 
 }  // namespace paceline

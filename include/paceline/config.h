@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "paceline/export.h"
 #include "paceline/log.h"
 #include "paceline/types.h"
 
@@ -26,12 +27,12 @@ enum class Launcher : std::uint8_t {
   pmix,       ///< another launcher that speaks PMIx, e.g. prterun
 };
 
-std::string_view to_string(Launcher launcher);
+PACELINE_API std::string_view to_string(Launcher launcher);
 
 /// What a Communicator is made from. A plain value: fill it by hand, or take
 /// `Config::from_environment()`, which reads every variable named below and nothing else.
 /// All times are wall-clock durations; all sizes are bytes.
-struct Config {
+struct PACELINE_API Config {
   // --- who and where -------------------------------------------------------------------------
   /// Who told us; PACELINE_* wins over a launcher's variables.
   Launcher launcher = Launcher::none;

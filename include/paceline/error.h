@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "paceline/export.h"
+
 namespace paceline {
 
 enum class ErrorCode : std::uint8_t {
@@ -24,10 +26,10 @@ enum class ErrorCode : std::uint8_t {
   internal = 12,              ///< a defect of the library
 };
 
-std::string_view to_string(ErrorCode code);
+PACELINE_API std::string_view to_string(ErrorCode code);
 
 /// Thrown at set-up, by every blocking call and by Work::wait(). Copyable, immutable.
-class Error : public std::runtime_error {
+class PACELINE_API Error : public std::runtime_error {
  public:
   /// No rank, no peer, no sequence number.
   static constexpr int kNoRank = -1;

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "paceline/error.h"
+#include "paceline/export.h"
 #include "paceline/types.h"
 
 namespace paceline {
@@ -19,7 +20,7 @@ enum class Outcome : std::uint8_t {
   failed,     ///< ended by the communicator's Error
 };
 
-std::string_view to_string(Outcome outcome);
+PACELINE_API std::string_view to_string(Outcome outcome);
 
 /// One call of one rank. Times are this process's; those that have not come are zero.
 struct OperationRecord {

@@ -21,7 +21,7 @@ enum class LogLevel : std::uint8_t {
 enum class LogComponent : std::uint8_t { bootstrap, shm, tcp, verbs, engine, memory, communicator };
 inline constexpr std::size_t kLogComponents = 7;
 
-std::string_view to_string(LogLevel level);
-std::string_view to_string(LogComponent component);
+PACELINE_API std::string_view to_string(LogLevel level);
+PACELINE_API std::string_view to_string(LogComponent component);
 
 }  // namespace paceline

@@ -7,6 +7,8 @@
 #include <span>
 #include <string>
 
+#include "paceline/export.h"
+
 namespace paceline {
 
 namespace memory {
@@ -32,7 +34,7 @@ class Device {
 /// (`Communicator::register_memory`). Move-only; the destructor deregisters, and frees what it
 /// owns. It must outlive every operation that uses it; it may outlive its Communicator.
 /// One thread at a time.
-class Memory {
+class PACELINE_API Memory {
  public:
   Memory() = default;
   explicit Memory(std::shared_ptr<memory::Region> region);

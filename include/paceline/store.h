@@ -7,12 +7,14 @@
 #include <memory>
 #include <string>
 
+#include "paceline/export.h"
+
 namespace paceline {
 
 /// Implement this to bring your own rendezvous. Methods may be called from the thread that
 /// creates the Communicator only. Keys are short ASCII; values are at most 64 KiB of any bytes.
 /// A Store is trusted: the job's secret travels through it.
-class Store {
+class PACELINE_API Store {
  public:
   virtual ~Store() = default;
   /// Makes `value` visible under `key` to all ranks. A key is set once.
@@ -23,10 +25,10 @@ class Store {
 };
 
 /// A map inside one process, for ranks that are threads. Thread-safe.
-std::shared_ptr<Store> make_process_store();
+PACELINE_API std::shared_ptr<Store> make_process_store();
 
 /// One file per key in a directory all ranks share; the directory is made if it is missing and
 /// must be private to the job (the store trusts its owner's permissions, 0700).
-std::shared_ptr<Store> make_file_store(const std::filesystem::path& directory);
+PACELINE_API std::shared_ptr<Store> make_file_store(const std::filesystem::path& directory);
 
 }  // namespace paceline

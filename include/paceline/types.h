@@ -6,6 +6,8 @@
 #include <optional>
 #include <string_view>
 
+#include "paceline/export.h"
+
 namespace paceline {
 
 /// The type of one element of a buffer. The numeric values travel on the wire; never renumber.
@@ -59,19 +61,19 @@ constexpr bool is_valid(Collective c) {
 
 /// The spelling used in messages, flags and configuration: "float32", "sum", "all_reduce", "ring".
 /// "?" for a value that is not an enumerator.
-std::string_view to_string(DataType type);
-std::string_view to_string(ReduceOp op);
-std::string_view to_string(Collective collective);
-std::string_view to_string(Algorithm algorithm);
+PACELINE_API std::string_view to_string(DataType type);
+PACELINE_API std::string_view to_string(ReduceOp op);
+PACELINE_API std::string_view to_string(Collective collective);
+PACELINE_API std::string_view to_string(Algorithm algorithm);
 /// "auto", "immediate", "send".
-std::string_view to_string(IbNotify notify);
+PACELINE_API std::string_view to_string(IbNotify notify);
 
 /// The inverse of to_string; empty for an unknown spelling. data_type also takes nccl-tests'
 /// "float", "double", "int32"/"int", "int64".
-std::optional<DataType> data_type_from(std::string_view name);
-std::optional<ReduceOp> reduce_op_from(std::string_view name);
-std::optional<Algorithm> algorithm_from(std::string_view name);
-std::optional<IbNotify> ib_notify_from(std::string_view name);
+PACELINE_API std::optional<DataType> data_type_from(std::string_view name);
+PACELINE_API std::optional<ReduceOp> reduce_op_from(std::string_view name);
+PACELINE_API std::optional<Algorithm> algorithm_from(std::string_view name);
+PACELINE_API std::optional<IbNotify> ib_notify_from(std::string_view name);
 
 /// The DataType of a C++ type; using it with any other type does not compile.
 template <class T>

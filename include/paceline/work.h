@@ -4,6 +4,8 @@
 #include <chrono>
 #include <memory>
 
+#include "paceline/export.h"
+
 namespace paceline {
 
 namespace engine {
@@ -16,7 +18,7 @@ class CommunicatorCore;
 /// allowed only after done() returned true: otherwise the destructor waits, and swallows the
 /// error (it is kept by the Communicator, whose next call throws it).
 /// One thread at a time per Work; different Works may be used by different threads.
-class [[nodiscard("dropping a Work waits for it")]] Work {
+class [[nodiscard("dropping a Work waits for it")]] PACELINE_API Work {
  public:
   Work() = default;
   Work(std::shared_ptr<CommunicatorCore> core, std::shared_ptr<engine::Operation> operation);

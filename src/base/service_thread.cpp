@@ -227,14 +227,16 @@ class ServiceLoop {
 
   void run_watches(const epoll_event* events, int count) {
     for (int i = 0; i < count; ++i) {
-      if (events[i].data.u64 == kWakeTag) {
+      // A copy: the kernel's structure is packed, and no reference may be bound to its fields.
+      const std::uint64_t tag = events[i].data.u64;
+      if (tag == kWakeTag) {
         std::uint64_t drained;
         (void)!::read(wake_.get(), &drained, sizeof drained);
         continue;
       }
       std::shared_ptr<Watch> watch;
       std::unique_lock lock(mutex_);
-      const auto found = watches_.find(events[i].data.u64);
+      const auto found = watches_.find(tag);
       if (found == watches_.end()) continue;  // removed by an earlier callback of this turn
       watch = found->second;
       run(lock, watch->client, [&] { watch->function(events[i].events); });

@@ -11,6 +11,9 @@ struct Spelling {
   Enum value;
   std::string_view name;
 };
+// Said aloud for clang before 17, which deduces nothing for aggregates.
+template <class Enum>
+Spelling(Enum, const char*) -> Spelling<Enum>;
 
 // The first spelling of a value is the one that to_string gives.
 constexpr std::array kDataTypes = {
