@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "paceline/export.h"
+
 namespace paceline {
 
 /// Each level says what those before it say, too.
