@@ -2,6 +2,7 @@
 """What is wrong at the start is said in one sentence, in time; strangers at the door do no harm."""
 
 import os
+import re
 import socket
 import threading
 import time
@@ -116,6 +117,10 @@ class Strangers(ProcessTest):
                 connection.close()
         for rank in ranks:
             self.assert_ended(rank, 0, "done")
+        # Each is told of at first, and then fewer and fewer.
+        told = re.findall(r"bootstrap: refused 127.*\(refusal (\d+)\)", ranks[0].output())
+        self.assertGreater(len(told), 0)
+        self.assertTrue(all(int(n) <= 16 or int(n).bit_count() == 1 for n in told), told)
         tell(f"{len(kept)} strangers, and three ranks that met")
 
 

@@ -2,9 +2,13 @@
 // they cannot.
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <string>
 
 #include "transport/verbs_pair.h"
 
@@ -38,6 +42,23 @@ TEST(VerbsGid, IndexThatWasAskedForIsTakenOrRefused) {
     expect_has(error.what(), {"fake0 port 1", "GID 7", "PACELINE_IB_GID_INDEX",
                               "1 (RoCE v2 over IPv4", "10.0.0.1"});
   }
+}
+
+TEST(VerbsGid, TheChoiceIsLogged) {
+  char path[] = "/tmp/paceline-log.XXXXXX";
+  ::close(::mkstemp(path));
+  Config config;
+  config.log_level = LogLevel::info;
+  config.log_file = path;
+  VerbsOptions options;
+  options.log = Logger(config, "world");
+  const Pair pair(options);
+  std::ifstream file(path);
+  std::string line;
+  ASSERT_TRUE(std::getline(file, line));
+  expect_has(line.c_str(), {"info rank=0", "verbs: RDMA device fake0 port 1 on RoCE v2 over IPv4",
+                            "GID 1 (", "10.0.0.1", "chosen from the table"});
+  ::unlink(path);
 }
 
 // --- which devices talk to each other ---
