@@ -21,5 +21,6 @@ struct Session {
 using AddCommand = void (*)(Session& session);
 
 void add_info(Session& session);
+void add_status(Session& session);
 
 }  // namespace paceline::tool

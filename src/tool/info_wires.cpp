@@ -28,7 +28,7 @@ std::string cannot_share_memory() {
 
 // Empty, or why a rank here would not offer it.
 std::string why_not(WireNumber number, const Config& config, const std::string& host_id) {
-  const MadeTransport made = make_transport(number, config, host_id);
+  const MadeTransport made = make_transport(number, config, host_id, Logger());
   if (!made.transport) return made.why_not;
   switch (number) {
     case WireNumber::shm:
