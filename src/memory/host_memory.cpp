@@ -109,7 +109,8 @@ class HostMemory final : public MemoryKind {
 }  // namespace
 
 const MemoryKind& host_memory() {
-  static const HostMemory kind;
+  // Never destroyed: memory in a static variable may be freed after this file's statics have gone.
+  static const auto& kind = *new HostMemory;
   return kind;
 }
 
