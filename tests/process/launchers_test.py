@@ -163,7 +163,7 @@ class Slurm(Perf):
         self.assert_table(job, 3, "shm 3 pairs", r"slurm, ranks met through pmi:fd=\d+\n")
 
     def test_none(self):
-        """Twice: the steps of a job have different ports."""
+        """Twice: each job has a port of its own."""
         for _ in range(2):
             job = self.run_step("srun", "--mpi=none", "-n", 3)
             self.assert_table(job, 3, "shm 3 pairs", r"slurm, ranks met at 127\.0\.0\.1:2\d+\n")
