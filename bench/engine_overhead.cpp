@@ -45,7 +45,6 @@ double now_us() {
 }
 
 // --- the loop by hand
-// ------------------------------------------------------------------------------
 
 struct Shared {
   struct alignas(128) Slot {
@@ -114,7 +113,6 @@ class ByHand {
 };
 
 // --- counting instructions
-// -------------------------------------------------------------------------
 
 class InstructionCounter {
  public:
@@ -143,7 +141,6 @@ class InstructionCounter {
 };
 
 // --- the run
-// ---------------------------------------------------------------------------------------
 
 void* map_shared(std::size_t bytes) {
   void* p = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,

@@ -46,6 +46,7 @@ class Acceptor {
 
   void add_listener(UniqueFd fd);
   /// Closes the listeners whose address `which` picks. Handshakes under way go on.
+  [[nodiscard]] int listeners() const { return static_cast<int>(listeners_.size()); }
   void close_listeners(const std::function<bool(const SocketAddress&)>& which);
   /// Closes everything.
   void close();

@@ -82,7 +82,6 @@ void Agreement::on_declared_dead() {
 }
 
 // --- leading
-// --------------------------------------------------------------------------------------
 
 void Agreement::lead() {
   leading_ = true;
@@ -136,7 +135,6 @@ void Agreement::on_replies(const Testimonies& testimonies) {
 }
 
 // --- following
-// ------------------------------------------------------------------------------------
 
 Bytes Agreement::testify(int leader, ConstBytes question) {
   WireReader in(question);

@@ -68,6 +68,13 @@ struct Events {
   std::function<Bytes(Topic, ConstBytes question)> testify = {};
 };
 
+/// What a Bootstrap holds, and what it took to get there.
+struct BootstrapUsage {
+  int control_links = 0;
+  int descriptors = 0;
+  int rounds = 0;
+};
+
 /// One rank's membership in one communicator. Created by all ranks together. The service thread
 /// of the process (base/service_thread.h) does heartbeats, accepts and handshakes for it.
 /// All methods: any thread.
@@ -112,6 +119,8 @@ class Bootstrap {
   /// Eight hexadecimal digits, the same on all ranks, that tell this communicator from others;
   /// "alone" if it has one rank.
   [[nodiscard]] virtual std::string job() const = 0;
+  /// Not from the service thread.
+  [[nodiscard]] virtual BootstrapUsage usage() = 0;
 
   /// Leaves in an orderly way: peers do not take the closing of our links for a death.
   /// The destructor does it too.

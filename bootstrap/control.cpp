@@ -130,7 +130,6 @@ void Control::on_frame(const std::shared_ptr<Peer>& peer, FrameType type, ConstB
 }
 
 // --- who is gone
-// ----------------------------------------------------------------------------------
 
 void Control::spread_gone() {
   if (std::exchange(spreading_, true)) return;

@@ -57,6 +57,7 @@ class Control {
   [[nodiscard]] bool gone(int rank) const { return gone_.contains(rank); }
   /// With whom a link is up, ascending.
   [[nodiscard]] std::vector<int> neighbours() const;
+  [[nodiscard]] int links() const { return static_cast<int>(peers_.size()); }
   void send(int peer, FrameType type, ConstBytes payload);
   void flood(FrameType type, ConstBytes payload, int except);
 

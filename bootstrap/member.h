@@ -50,6 +50,7 @@ class Member final : public Bootstrap {
   [[nodiscard]] std::shared_ptr<Store> board() override { return board_; }
   [[nodiscard]] const std::string& secret() const override { return secret_; }
   [[nodiscard]] std::string job() const override;
+  [[nodiscard]] BootstrapUsage usage() override;
   void leave() noexcept override;
 
   /// Rounds that all_gathers have taken, the one of meet() included.
@@ -152,6 +153,7 @@ class Member final : public Bootstrap {
   std::optional<std::vector<Bytes>> gathered_;
   std::optional<std::vector<int>> survivors_;
   std::optional<Error> excluded_;
+  std::optional<BootstrapUsage> usage_;
   std::deque<Link> arrived_links_;
   int rounds_taken_ = 0;
 };

@@ -9,7 +9,6 @@
 namespace paceline::bootstrap {
 
 // --- the caller's threads
-// -------------------------------------------------------------------------
 
 void Member::inquire(Topic topic, Bytes question, std::chrono::nanoseconds limit,
                      std::function<void(std::optional<Testimonies>)> done) {
@@ -36,8 +35,20 @@ std::vector<int> Member::survivors(std::chrono::nanoseconds limit) {
   throw Error(ErrorCode::invalid_argument, "survivors() after leave()");
 }
 
+BootstrapUsage Member::usage() {
+  if (config_.size == 1) return {};
+  service_.post([this] {
+    const std::lock_guard lock(mutex_);
+    const int links = control_.links();
+    usage_ = BootstrapUsage{links, links + acceptor_.listeners(), rounds_taken_};
+    news_.notify_all();
+  });
+  std::unique_lock lock(mutex_);
+  news_.wait(lock, [&] { return usage_ || leaving_; });
+  return std::exchange(usage_, std::nullopt).value_or(BootstrapUsage());
+}
+
 // --- the service thread
-// ---------------------------------------------------------------------------
 
 Agreement::Events Member::agreement_events() {
   Agreement::Events events;

@@ -15,6 +15,7 @@
 #include "paceline/memory.h"
 #include "paceline/store.h"
 #include "paceline/types.h"
+#include "paceline/usage.h"
 #include "paceline/work.h"
 
 namespace paceline {
@@ -79,6 +80,9 @@ class PACELINE_API Communicator {
   /// The algorithm that a call would take; the same on every rank.
   [[nodiscard]] Algorithm algorithm_for(Collective collective, std::size_t count,
                                         DataType type) const;
+
+  /// What this rank's side holds of the process's resources. Waits for a call in another thread.
+  [[nodiscard]] Usage usage() const;
 
   // --- memory --------------------------------------------------------------------------------
   /// `bytes` of registered memory, 64-byte aligned, zeroed; the fastest kind for every call.

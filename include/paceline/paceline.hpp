@@ -9,4 +9,5 @@
 #include "paceline/memory.h"
 #include "paceline/store.h"
 #include "paceline/types.h"
+#include "paceline/usage.h"
 #include "paceline/work.h"

@@ -111,7 +111,6 @@ engine::Buffers buffers(const void* in, void* out) {
 }  // namespace
 
 // --- coming and going
-// ------------------------------------------------------------------------------
 
 Communicator Communicator::from_environment() {
   return create(Config::from_environment());
@@ -142,7 +141,6 @@ Communicator::~Communicator() {
 }
 
 // --- facts
-// -----------------------------------------------------------------------------------------
 
 int Communicator::rank() const noexcept {
   return core_->config().rank;
@@ -170,8 +168,11 @@ Algorithm Communicator::algorithm_for(Collective collective, std::size_t count,
   return core_->choose_algorithm(collective, count * size_of(type));
 }
 
+Usage Communicator::usage() const {
+  return own(core_).usage();
+}
+
 // --- memory
-// ----------------------------------------------------------------------------------------
 
 Memory Communicator::allocate(std::size_t bytes, Device device) {
   return Memory(own(core_).registrar().allocate(bytes, device));
@@ -186,7 +187,6 @@ Memory Communicator::register_memory(void* pointer, std::size_t bytes) {
 }
 
 // --- collectives
-// -----------------------------------------------------------------------------------
 
 void Communicator::all_reduce(const void* in, void* out, std::size_t count, DataType type,
                               ReduceOp op) {
@@ -215,7 +215,6 @@ void Communicator::barrier() {
 }
 
 // --- trouble
-// ---------------------------------------------------------------------------------------
 
 void Communicator::abort(const std::string& reason) {
   own(core_).abort(reason);

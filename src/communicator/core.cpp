@@ -123,6 +123,22 @@ void CommunicatorCore::leave() noexcept {
   write_trace();
 }
 
+Usage CommunicatorCore::usage() {
+  const bootstrap::BootstrapUsage control = bootstrap_->usage();
+  const std::lock_guard guard(*lock_);
+  Usage usage;
+  const transport::Footprint links = links_->footprint(usage.links);
+  usage.scratch_bytes = engine_->scratch_bytes();
+  // Scratch is allocated like any other memory.
+  usage.allocated_bytes = registrar_->bytes(memory::Origin::allocated) - usage.scratch_bytes;
+  usage.registered_bytes = registrar_->bytes(memory::Origin::explicit_);
+  usage.link_bytes = links.bytes;
+  usage.control_links = control.control_links;
+  usage.descriptors = links.descriptors + control.descriptors;
+  usage.rounds = control.rounds;
+  return usage;
+}
+
 void CommunicatorCore::run(const engine::Call& call, const engine::Buffers& buffers) {
   const std::lock_guard guard(*lock_);
   throw_if_failed();

@@ -71,6 +71,8 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   void wait(engine::Operation& operation);
   bool done(engine::Operation& operation);
 
+  [[nodiscard]] Usage usage();
+
   void abort(const std::string& reason);
   /// What ~Communicator does; idempotent.
   void leave() noexcept;
@@ -106,7 +108,8 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   void look_at_suspicion();
   void blame(const Error& error);
   void conclude(Error error);
-  void ask_around(const Error& timeout);
+  void ask_around();
+  [[nodiscard]] std::string last_calls() const;
   [[nodiscard]] Error error_from(const bootstrap::FailureNotice& notice) const;
   // Service thread.
   [[nodiscard]] Bytes testify(bootstrap::Topic topic);

@@ -56,7 +56,7 @@ void CommunicatorCore::found(const Error& error) {
       return suspect(error, kNewsTime);
     case ErrorCode::timeout:
       suspect(error, kInquiryTime + kNewsTime);
-      return ask_around(error);
+      return ask_around();
     case ErrorCode::invalid_argument:
     case ErrorCode::invalid_configuration:
     case ErrorCode::bootstrap_failed:
@@ -97,16 +97,33 @@ void CommunicatorCore::blame(const Error& error) {
 
 void CommunicatorCore::conclude(Error error) {
   error_ = std::move(error);
-  log_.info(LogComponent::communicator,
-            [&] { return "has failed: " + std::string(error_->what()); });
+  log_.warning(LogComponent::communicator, [&] { return last_calls(); });
   noticed_.store(true, std::memory_order_release);
   links_->close();
   registrar_->close(memory::Registrar::Sever::yes);
   engine_->fail(*error_);
 }
 
+// For the log, beside the error.
+std::string CommunicatorCore::last_calls() const {
+  constexpr std::size_t kShown = 4;  // Communicator::history() has them all
+  const std::vector<OperationRecord> all = engine_->history().records();
+  if (all.empty()) return "no call was made before the failure";
+  std::string text = "last calls:";
+  for (std::size_t i = all.size() > kShown ? all.size() - kShown : 0; i < all.size(); ++i) {
+    const OperationRecord& r = all[i];
+    const engine::Call call{r.collective, r.type, r.op, r.algorithm, r.root, r.count};
+    text += (text.back() == ':' ? " #" : "; #") + std::to_string(r.sequence) + " " + call.text() +
+            " " + std::string(to_string(r.outcome));
+    if (r.waited_for != Error::kNoRank && r.outcome != Outcome::succeeded) {
+      text += ", waiting for rank " + std::to_string(r.waited_for);
+    }
+  }
+  return text;
+}
+
 // A deadline has passed: what is every rank doing? The answer comes as news.
-void CommunicatorCore::ask_around(const Error& timeout) {
+void CommunicatorCore::ask_around() {
   const engine::Operation* const current = engine_->current();
   if (current == nullptr) return;
   Hang hang;
@@ -115,14 +132,15 @@ void CommunicatorCore::ask_around(const Error& timeout) {
   hang.call = current->call();
   hang.waited = std::chrono::nanoseconds(config_.timeout).count();
   const std::weak_ptr<CommunicatorCore> weak = weak_from_this();
-  const auto answered = [weak, hang, operation = timeout.operation()](
-                            const std::optional<bootstrap::Testimonies>& testimonies) mutable {
+  const auto answered = [weak,
+                         hang](const std::optional<bootstrap::Testimonies>& testimonies) mutable {
     const auto self = weak.lock();
     if (self == nullptr || !testimonies) return;
     hang.ranks.resize(static_cast<std::size_t>(self->config_.size));
     for (const auto& [rank, bytes] : *testimonies) {
       hang.ranks[static_cast<std::size_t>(rank)] = Testimony::read(bytes);
     }
+    self->log_.warning(LogComponent::communicator, [&] { return progress_text(hang.ranks); });
     hang.name = [&](int rank) { return self->roster_.name(rank); };
     const Verdict verdict = judge(hang);
     self->bootstrap_->announce_failure(
@@ -156,7 +174,6 @@ void CommunicatorCore::abort(const std::string& reason) {
 }
 
 // --- being asked
-// ----------------------------------------------------------------------------------
 
 Bytes CommunicatorCore::testify(bootstrap::Topic) {
   const Nanoseconds now = steady_now();

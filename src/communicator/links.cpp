@@ -160,6 +160,19 @@ std::string Links::wire(int peer) const {
   return std::string(transports_[index].transport->name());
 }
 
+transport::Footprint Links::footprint(int& links) const {
+  transport::Footprint sum;
+  links = 0;
+  for (const auto& endpoint : endpoints_) {
+    if (endpoint == nullptr) continue;
+    const transport::Footprint one = endpoint->footprint();
+    sum.bytes += one.bytes;
+    sum.descriptors += one.descriptors;
+    ++links;
+  }
+  return sum;
+}
+
 // --- making links --------------------------------------------------------------------------------
 
 transport::Endpoint* Links::endpoint(int peer) {

@@ -40,6 +40,9 @@ class Links final : public engine::Peers {
   std::size_t transport_of(int peer) override;
   std::string name(int peer) override;
 
+  /// Of all links together; how many there are.
+  [[nodiscard]] transport::Footprint footprint(int& links) const;
+
   /// Moves the wires and the links that are being made. Throws what breaks.
   void progress();
   /// Any thread: sockets wait in Bootstrap::take_links().

@@ -79,7 +79,6 @@ void StatusDoor::add(const std::shared_ptr<CommunicatorCore>& core) {
 }
 
 // --- the service thread
-// ---------------------------------------------------------------------------
 
 void StatusDoor::let_in() {
   UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));

@@ -217,6 +217,25 @@ std::string rank_list(const std::vector<int>& ranks) {
   return text;
 }
 
+std::string progress_text(const std::vector<std::optional<Testimony>>& ranks) {
+  std::map<std::string, std::vector<int>> groups;  // by what is said of them
+  for (std::size_t r = 0; r < ranks.size(); ++r) {
+    std::string what = "not known to be anywhere";
+    if (const auto& t = ranks[r]) {
+      const std::string number = "call #" + std::to_string(t->inside() ? t->at() : t->finished - 1);
+      what = t->inside() ? "in " + number : "done with " + number;
+      if (!t->inside() && t->finished == 0) what = "before call #0";
+    }
+    groups[what].push_back(static_cast<int>(r));
+  }
+  std::string text;
+  for (const auto& [what, who] : groups) {
+    text +=
+        (text.empty() ? "" : "; ") + rank_list(who) + (who.size() == 1 ? " is " : " are ") + what;
+  }
+  return text;
+}
+
 std::string duration_text(Nanoseconds time) {
   char text[32];
   if (time < kSecond) {

@@ -37,6 +37,10 @@ struct Hang {
 
 Verdict judge(const Hang& hang);
 
+/// How far everybody is, a line however many ranks: "ranks 0-2 are in call #7; rank 3 is done
+/// with call #6".
+std::string progress_text(const std::vector<std::optional<Testimony>>& ranks);
+
 /// "rank 3", "ranks 0, 2 and 5-9".
 std::string rank_list(const std::vector<int>& ranks);
 

@@ -88,6 +88,9 @@ class Engine {
   /// Fails everything that has not finished, and everything submitted from now on.
   void fail(const Error& error);
 
+  [[nodiscard]] std::size_t scratch_bytes() const {
+    return scratch_ == nullptr ? 0 : scratch_->size();
+  }
   [[nodiscard]] bool idle() const { return queue_.empty(); }
   /// The operation that is running; null if none is.
   [[nodiscard]] const Operation* current() const {

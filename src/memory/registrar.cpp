@@ -104,6 +104,15 @@ void Registrar::forget(Region& region) noexcept {
   }
 }
 
+std::size_t Registrar::bytes(Origin origin) const {
+  const std::lock_guard guard(*lock_);
+  std::size_t sum = 0;
+  for (const auto& [start, region] : regions_) {
+    if (region->origin() == origin) sum += region->size();
+  }
+  return sum;
+}
+
 void Registrar::close(Sever sever) noexcept {
   const std::lock_guard guard(*lock_);
   if (closed_) return;

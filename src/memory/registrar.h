@@ -41,6 +41,9 @@ class Registrar : public std::enable_shared_from_this<Registrar> {
   /// find(), or else a temporary registration. The caller holds the lock.
   [[nodiscard]] std::shared_ptr<Region> cover(const void* pointer, std::size_t bytes);
 
+  /// Bytes of the regions of that origin. Takes the lock.
+  [[nodiscard]] std::size_t bytes(Origin origin) const;
+
   /// Whether close() also cuts allocated memory off from the other processes.
   enum class Sever : std::uint8_t { no, yes };
   /// Deregisters everything; regions stay valid as plain memory. Idempotent.

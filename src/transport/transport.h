@@ -78,6 +78,12 @@ class Registration {
   [[nodiscard]] virtual std::uint64_t key() const = 0;
 };
 
+/// What one end of a link holds of its process's resources.
+struct Footprint {
+  std::size_t bytes = 0;  ///< of user memory; what the kernel buffers is not counted
+  int descriptors = 0;
+};
+
 /// Our side of a link to one peer.
 class Endpoint {
  public:
@@ -131,6 +137,8 @@ class Endpoint {
     (void)target, (void)source;
     return false;
   }
+
+  [[nodiscard]] virtual Footprint footprint() const = 0;
 
   /// Ends the link so that nothing the peer still does reaches this process's memory through it,
   /// and the peer notices. Idempotent, never throws. Everything else throws afterwards.

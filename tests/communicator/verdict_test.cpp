@@ -121,6 +121,12 @@ TEST(Verdict, LongChainsAreShortened) {
   EXPECT_NE(text.find("..."), std::string::npos) << text;
 }
 
+TEST(Verdict, ProgressOfAllInALine) {
+  EXPECT_EQ(progress_text({waiting(7, 1), waiting(7, 2), outside(7), std::nullopt, outside(0)}),
+            "rank 4 is before call #0; rank 2 is done with call #6; ranks 0 and 1 are in call #7; "
+            "rank 3 is not known to be anywhere");
+}
+
 TEST(Verdict, Words) {
   EXPECT_EQ(rank_list({3}), "rank 3");
   EXPECT_EQ(rank_list({0, 2}), "ranks 0 and 2");

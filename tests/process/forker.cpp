@@ -61,7 +61,6 @@ std::atomic<int> bad_children{0};
 bool in_a_child = false;
 
 // --- in a child
-// ------------------------------------------------------------------------------------
 
 // Whether `call` throws the Error that names both processes.
 bool refused(const char* name, const std::function<void()>& call) {
@@ -141,7 +140,6 @@ int make_one_of_its_own() {
 }
 
 // --- in the rank
-// -----------------------------------------------------------------------------------
 
 void fork_children(const Options& options) {
   std::mt19937 random(options.seed);

@@ -2,10 +2,11 @@
 // loop, every result checked. It uses the public face only.
 //
 //   looper [--memory plain|allocate] [--count N] [--iterations N] [--odd-rank R --odd-count N]
-//          [--watch-after-error S] [--odd-at N] [--cut-rank R] [--cut-at N]
+//          [--watch-after-error S] [--odd-at N] [--cut-rank R] [--cut-at N] [--report yes]
 //
 // --odd-rank R calls with --odd-count elements from iteration --odd-at (1) on; --cut-rank R shuts
-// one of its TCP connections down, whichever, in iteration --cut-at.
+// one of its TCP connections down, whichever, in iteration --cut-at. --report: when the
+// communicator stands, and again at the end, a line of numbers, which report() explains.
 //
 // Exit codes: 0 all iterations done; 1 a result was wrong; 2 bad usage; 3 a paceline::Error, whose
 // code and text stand on stderr; 4 a buffer changed after the Error was thrown.
@@ -18,6 +19,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <span>
 #include <string>
 #include <thread>
@@ -52,6 +56,7 @@ struct Options {
   std::uint64_t odd_at = 1;
   int cut_rank = Error::kNoRank;
   std::uint64_t cut_at = 1;
+  bool report = false;
   double watch_seconds = 0;
 };
 
@@ -167,11 +172,42 @@ int watch(std::span<std::byte> bytes, double seconds) {
   return kError;
 }
 
+std::size_t entries(const char* directory) {
+  const auto all = std::filesystem::directory_iterator(directory);
+  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+}
+
+/// What of the process is in memory and belongs to nobody else, in KiB.
+std::size_t private_kib() {
+  std::ifstream file("/proc/self/smaps_rollup");
+  std::size_t sum = 0;
+  for (std::string word; file >> word;) {
+    std::size_t kib = 0;
+    if (word.starts_with("Private_") && file >> kib) sum += kib;
+  }
+  return sum;
+}
+
+// "WHEN at T: R rounds, C control links, L links, D descriptors of them, F open files, N threads,
+// K KiB private, B bytes in links": T in seconds of a clock that all processes share.
+void report(const Communicator& comm, const char* when) {
+  const Usage usage = comm.usage();
+  const double now = std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
+  std::printf(
+      "%s at %.3f: %d rounds, %d control links, %d links, %d descriptors of them, %zu open files, "
+      "%zu threads, %zu KiB private, %zu bytes in links\n",
+      when, now, usage.rounds, usage.control_links, usage.links, usage.descriptors,
+      entries("/proc/self/fd"), entries("/proc/self/task"), private_kib(), usage.link_bytes);
+}
+
 int run(const Options& options) {
   Communicator comm = Communicator::from_environment();
+  if (options.report) report(comm, "ready");
   const Buffers buffers(comm, options);
   try {
-    return loop(comm, options, buffers);
+    const int code = loop(comm, options, buffers);
+    if (options.report) report(comm, "end");
+    return code;
   } catch (const Error& error) {
     tell(error);
     return options.watch_seconds > 0 ? watch(buffers.bytes(), options.watch_seconds) : kError;
@@ -202,6 +238,8 @@ int main(int argc, char** argv) {
       options.odd_rank = std::atoi(value);
     } else if (flag == "--odd-count") {
       options.odd_count = std::strtoull(value, nullptr, 10);
+    } else if (flag == "--report") {
+      options.report = std::strcmp(value, "yes") == 0;
     } else if (flag == "--odd-at") {
       options.odd_at = std::strtoull(value, nullptr, 10);
     } else if (flag == "--cut-rank") {

@@ -57,7 +57,6 @@ struct Pair {
 const SimOptions kAlphaBeta{.latency = 5'000, .nanoseconds_per_byte = 0.25};
 
 // --- time
-// --------------------------------------------------------------------------------------------
 
 TEST(SimTime, PutTakesAlphaAndBetaPerByte) {
   Pair pair(kAlphaBeta);
@@ -133,7 +132,6 @@ TEST(SimTime, WokenNamesWhoHasNews) {
 }
 
 // --- chance
-// ------------------------------------------------------------------------------------------
 
 /// What one run looks like from outside: when each counter moved.
 std::vector<std::pair<Nanoseconds, std::uint64_t>> history(std::uint64_t seed) {
@@ -219,7 +217,6 @@ TEST(SimChance, SourceThatIsChangedBeforeFlushedShows) {
 }
 
 // --- death
-// -------------------------------------------------------------------------------------------
 
 TEST(SimDeath, PeersLearnAfterTheDetectionDelay) {
   SimOptions options = kAlphaBeta;
@@ -276,7 +273,6 @@ TEST(SimDeath, LinkToTheDeadIsNotMade) {
 }
 
 // --- limits, scale
-// -------------------------------------------------------------------------------------
 
 TEST(SimLimits, DepthsMakePutAndSendSayNo) {
   Pair pair({.queue_depth = 2, .mailbox = 3});

@@ -255,7 +255,6 @@ TEST(TcpConnect, AnotherGreetingIsAnError) {
 }
 
 // --- order over several links
-// ----------------------------------------------------------------------
 
 TEST(TcpLinks, CounterWaitsForThePieceOfAnotherLink) {
   Bare bare;
@@ -338,7 +337,6 @@ TEST(TcpLinks, LargePutsUseSeveralLinksAndSmallOnesOne) {
 }
 
 // --- limits
-// --------------------------------------------------------------------------------------------
 
 TEST(TcpLimits, QueueIsBoundedAndDrains) {
   Bare bare(1);
@@ -377,7 +375,6 @@ TEST(TcpLimits, WhatNoMemoryOrLaneCanTakeIsAnArgumentError) {
 }
 
 // --- peers that misbehave
-// ---------------------------------------------------------------------------------
 
 TEST(TcpHostile, MailboxCannotBeOverrun) {
   Bare bare;
@@ -515,7 +512,6 @@ TEST(TcpHostile, GarbageEndsInAnErrorAndWritesNothingOutside) {
 }
 
 // --- the end
-// ------------------------------------------------------------------------------------------------
 
 TEST(TcpEnd, LastPutSurvivesWhatTheLeaverHasNotRead) {
   // A socket that is closed with unread input is reset, and its unsent bytes are lost: here the

@@ -63,6 +63,10 @@ class ShmEndpoint final : public Endpoint {
   bool can_get() const override { return can_get_; }
   bool get(std::span<std::byte> target, RemoteAddress source) override;
 
+  /// The peer's inbox is the peer's.
+  [[nodiscard]] Footprint footprint() const override {
+    return {sizeof *this + own_inbox_.length(), 1};
+  }
   void close() noexcept override;
 
   // --- for the transport -----------------------------------------------------------------------

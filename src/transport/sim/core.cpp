@@ -51,7 +51,6 @@ Core::Core(const SimOptions& options) : options_(options), random_state_(options
 }
 
 // --- chance: splitmix64, the same on every machine
-// -------------------------------------------------
 
 std::uint64_t Core::random() {
   std::uint64_t z = (random_state_ += 0x9E3779B97F4A7C15u);
@@ -70,7 +69,6 @@ double Core::random_fraction() {
 }
 
 // --- what is going to happen
-// -------------------------------------------------------------------------
 
 void Core::post(Event event, Nanoseconds when) {
   event.time = std::max(when, now_);
@@ -138,7 +136,6 @@ void Core::post_credit(const std::shared_ptr<Link>& link, int side) {
 }
 
 // --- what happens
-// --------------------------------------------------------------------------------------
 
 bool Core::advance() {
   woken_.clear();
@@ -232,7 +229,6 @@ void Core::refuse(Link& link, int side, const Event& event) {
 }
 
 // --- links, and their end
-// ---------------------------------------------------------------------------------
 
 std::shared_ptr<Link> Core::join(int rank, int peer) {
   if (peer < 0 || peer >= options_.ranks || peer == rank) {
@@ -290,7 +286,6 @@ bool Core::same_host(int a, int b) const {
 }
 
 // --- memory
-// ---------------------------------------------------------------------------------------------------
 
 std::uint64_t Core::add_memory(int rank, const MemoryView& memory, bool reachable) {
   const std::uint64_t number = next_memory_++;

@@ -32,6 +32,18 @@ TcpEndpoint::~TcpEndpoint() {
   std::erase(hub_->endpoints, this);
 }
 
+Footprint TcpEndpoint::footprint() const {
+  Footprint f{sizeof *this, 0};
+  for (const Link& link : links_) {
+    f.bytes += sizeof link;
+    if (link.socket) ++f.descriptors;
+  }
+  for (const auto& window : windows_) {
+    if (window != nullptr) f.bytes += sizeof *window;
+  }
+  return f;
+}
+
 void TcpEndpoint::close() noexcept {
   closed_ = true;
   release_links();

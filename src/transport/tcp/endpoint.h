@@ -42,6 +42,7 @@ class TcpEndpoint final : public Endpoint, private FrameHandler {
   bool signal(Lane lane) override { return put(lane, {}, nullptr, {}); }
   std::uint64_t arrived(Lane lane) override;
   bool flushed() override;
+  [[nodiscard]] Footprint footprint() const override;
   void close() noexcept override;
 
   struct Link {

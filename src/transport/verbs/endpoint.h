@@ -103,6 +103,9 @@ class VerbsEndpoint final : public Endpoint {
   bool signal(Lane lane) override;
   std::uint64_t arrived(Lane lane) override;
   bool flushed() override;
+  [[nodiscard]] Footprint footprint() const override {
+    return {sizeof *this + memory_.get_deleter().length, socket_ ? 1 : 0};
+  }
   void close() noexcept override;
 
  private:

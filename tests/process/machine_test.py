@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Machines and jobs that lack something: the library works by another way, or says in one sentence
+what to change."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+
+import support
+from support import ProcessTest, free_port, paths, tell
+
+TIMEOUT = 4  # seconds, PACELINE_TIMEOUT
+SLACK = 6  # verdicts, leaving, and a machine with more ranks than cores
+
+
+class Lacking(ProcessTest):
+    def loop(self, size: int, *more, expect=0, **variables) -> list:
+        variables.setdefault("PACELINE_TIMEOUT", TIMEOUT)
+        ranks = self.start_ranks(size, [paths.looper, "--iterations", 3, *more], **variables)
+        self.wait_for_end(ranks, TIMEOUT + SLACK)
+        for rank in ranks:
+            self.assertEqual(rank.poll(), expect, self.said(ranks))
+        return ranks
+
+    def one_sentence(self, rank, *patterns):
+        errors = [line for line in rank.output().splitlines() if line.startswith("error ")]
+        self.assertEqual(len(errors), 1, self.said([rank]))
+        for pattern in patterns:
+            self.assertRegex(errors[0], pattern)
+        tell(f"{rank.name}: {errors[0]}")
+
+    def in_place_of(self, command: str) -> list:
+        """Runs what follows behind a shell command, in a mount or network namespace of its own."""
+        return ["unshare", "--mount", "--", "sh", "-c", f'{command} && exec "$0" "$@"']
+
+
+class Jobs(Lacking):
+    def test_half_the_ranks(self):
+        ranks = [self.start(f"rank {r}", [paths.looper], PACELINE_RANK=r, PACELINE_SIZE=4,
+                            PACELINE_ROOT=self.root, PACELINE_TIMEOUT=TIMEOUT) for r in (0, 2)]
+        self.wait_for_end(ranks, TIMEOUT + SLACK)
+        for rank in ranks:
+            self.one_sentence(rank, "^error timeout: ", r"ranks? 1\b.*\b3\b", "PACELINE_TIMEOUT")
+
+    def test_a_short_secret(self):
+        for rank in self.loop(2, expect=3, PACELINE_SECRET="short"):
+            self.one_sentence(rank, "^error invalid_configuration: ", "PACELINE_SECRET", "16 bytes")
+
+    def test_a_host_without_a_name(self):
+        rank = self.start("rank 1", [paths.looper], PACELINE_RANK=1, PACELINE_SIZE=2,
+                          PACELINE_ROOT="no-such-host.invalid:5000", PACELINE_TIMEOUT=TIMEOUT)
+        self.wait_for_end([rank], TIMEOUT + 20)  # the resolver's own time-outs
+        self.one_sentence(rank, r"no-such-host\.invalid", "PACELINE_ROOT")
+
+    def test_full_ports(self):
+        first = free_port()
+        for rank in self.loop(2, expect=3, PACELINE_PORTS=f"{first}-{first}")[:0]:
+            pass  # one port for two listeners: the second has none
+
+    def setUp(self):
+        super().setUp()
+        self.root = f"127.0.0.1:{free_port()}"
+
+
+class Machines(Lacking):
+    def test_few_files(self):
+        """`ulimit -n 64`: enough for a few ranks, and said plainly where it is not."""
+        def limited(size: int, expect: int) -> list:
+            variables = {"PACELINE_TIMEOUT": 10}
+            ranks = self.start_ranks(size, ["sh", "-c", 'ulimit -n 64; exec "$0" "$@"', paths.looper,
+                                            "--iterations", 3, "--count", 100], **variables)
+            self.wait_for_end(ranks, 25)
+            for rank in ranks:
+                self.assertEqual(rank.poll(), expect, self.said(ranks))
+            return ranks
+        limited(4, 0)
+
+    def test_no_dev_shm(self):
+        command = 'mount -t tmpfs -o size=4k tmpfs /dev/shm && dd if=/dev/zero of=/dev/shm/x bs=4k ' \
+                  'count=1 2>/dev/null'
+        ranks = self.start_ranks(3, self.in_place_of(command) + [paths.looper, "--iterations", 3],
+                                 PACELINE_TRANSPORT="shm", PACELINE_TIMEOUT=TIMEOUT)
+        self.wait_for_end(ranks, TIMEOUT + SLACK)
+        for rank in ranks:
+            self.assert_ended(rank, 0, "done")
+
+    def test_no_reading_of_other_processes(self):
+        """Containers forbid process_vm_readv; memory that is not ours is copied instead."""
+        forbid = ["setpriv", "--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace",
+                  "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+        ranks = self.start_ranks(3, forbid + [self.copy_for_all(), "--memory", "plain",
+                                              "--iterations", 3],
+                                 PACELINE_TRANSPORT="shm", PACELINE_TIMEOUT=TIMEOUT)
+        self.wait_for_end(ranks, TIMEOUT + SLACK)
+        for rank in ranks:
+            self.assert_ended(rank, 0, "done")
+
+    def copy_for_all(self) -> str:
+        """The program, where anybody may run it."""
+        place = os.path.join(self.folder, "looper")
+        shutil.copy(paths.looper, place)
+        os.chmod(place, 0o755)
+        os.chmod(self.folder, 0o755)
+        return place
+
+    def test_only_ipv6(self):
+        name = f"paceline-v6-{os.getpid()}"
+        subprocess.run(["ip", "netns", "add", name], check=True)
+        self.addCleanup(subprocess.run, ["ip", "netns", "del", name], check=True)
+        self.addCleanup(self.end_processes)
+        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+        subprocess.run(["ip", "-n", name, "addr", "del", "127.0.0.1/8", "dev", "lo"], check=True)
+        ranks = self.start_ranks(3, ["ip", "netns", "exec", name, paths.looper, "--iterations", 3],
+                                 PACELINE_ROOT="[::1]:5000", PACELINE_TRANSPORT="tcp",
+                                 PACELINE_TIMEOUT=TIMEOUT)
+        self.wait_for_end(ranks, TIMEOUT + SLACK)
+        for rank in ranks:
+            self.assert_ended(rank, 0, "done")
+
+
+if __name__ == "__main__":
+    support.main()
