@@ -2,6 +2,7 @@
 
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -38,6 +39,12 @@ UniqueFd stream_socket(int family) {
                                               "; raise the limit on open descriptors (ulimit -n)");
   }
   return fd;
+}
+
+rlim_t descriptor_limit() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
 }
 
 // 0, or the errno of what failed.
@@ -123,8 +130,12 @@ void Acceptor::close() {
 }
 
 std::string Acceptor::refusals() const {
-  if (refused_ == 0) return {};
-  return std::to_string(refused_) +
+  const std::string starved = starved_ ? "this process may open no more than " +
+                                             std::to_string(descriptor_limit()) +
+                                             " files, and has: raise the limit (ulimit -n)"
+                                       : "";
+  if (refused_ == 0) return starved;
+  return (starved.empty() ? starved : starved + "; ") + std::to_string(refused_) +
          (refused_ == 1 ? " connection was refused, from "
                         : " connections were refused, the last from ") +
          last_refusal_;
@@ -136,10 +147,11 @@ void Acceptor::accept_from(int listener) {
     UniqueFd fd(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!fd) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
+      if (errno == EAGAIN || errno == EWOULDBLOCK) return;
       // Out of descriptors or memory: the connection waits in the kernel's queue until there is
       // room again.
-      if (errno != EAGAIN && errno != EWOULDBLOCK) pause();
-      return;
+      starved_ = starved_ || errno == EMFILE;
+      return pause();
     }
     admit(std::move(fd));
   }

@@ -86,6 +86,7 @@ class Acceptor {
   ServiceClient::Timer expiry_ = ServiceClient::kNoTimer;
   ServiceClient::Timer resume_ = ServiceClient::kNoTimer;
   std::uint64_t refused_ = 0;
+  bool starved_ = false;  ///< of descriptors
   std::string last_refusal_;
 };
 

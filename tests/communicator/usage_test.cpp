@@ -32,7 +32,8 @@ TEST_P(UsageOver, LinksAreMadeWhenTheyAreNeededAndMemoryIsCounted) {
         EXPECT_GE(before.control_links, 4) << "with those 1, 2 and 4 before and after";
         EXPECT_LE(before.control_links, 6);
         EXPECT_EQ(before.rounds, 6) << "two all_gathers of three rounds";
-        comm.broadcast(std::span<float>(std::vector<float>(10)), 0);
+        std::vector<float> few(10);
+        comm.broadcast(std::span<float>(few), 0);
         const Usage after = comm.usage();
         EXPECT_GE(after.links, 1);
         EXPECT_LE(after.links, 3) << "a binomial tree";

@@ -21,6 +21,7 @@ SlurmdUser={user}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
 StateSaveLocation={folder}/state
+TmpFS={folder}/tmp
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
@@ -54,7 +55,7 @@ class Slurm:
     def __init__(self, test):
         self.test = test
         self.folder = pathlib.Path(test.folder) / "slurm"
-        for part in ("state", "spool", "munge"):
+        for part in ("state", "spool", "munge", "tmp"):
             (self.folder / part).mkdir(parents=True)
         self.folder.chmod(0o755)  # Munge wants its socket to be reachable, and its key not to be
         (self.folder / "munge").chmod(0o700)
