@@ -19,7 +19,7 @@ namespace paceline::bootstrap {
 class AllGather {
  public:
   struct Events {
-    std::function<void(int peer, ConstBytes block)> send = {};
+    std::function<void(int peer, ConstBytes blocks)> send = {};
     std::function<bool(int peer)> has_left = {};
     /// All blocks, in rank order.
     std::function<void(std::vector<Bytes>)> done = {};
@@ -30,8 +30,8 @@ class AllGather {
   AllGather(int rank, int size, Events events);
 
   void begin(Bytes mine);
-  /// False if the block makes no sense.
-  [[nodiscard]] bool on_block(int peer, ConstBytes payload);
+  /// False if the frame makes no sense.
+  [[nodiscard]] bool on_blocks(int peer, ConstBytes payload);
   void on_left();
 
   struct Waiting {
@@ -50,6 +50,7 @@ class AllGather {
   };
 
   void send_round();
+  [[nodiscard]] bool take(int peer, const Block& block);
   void advance();
 
   const int rank_;

@@ -91,7 +91,7 @@ Control::Events Member::control_events() {
   events.who = [this](int peer) { return who(peer); };
   events.failed = [this](const FailureNotice& notice) { on_failure(notice); };
   events.block = [this](int peer, ConstBytes payload) {
-    if (all_gather_.on_block(peer, payload) || control_.failure()) return;
+    if (all_gather_.on_blocks(peer, payload) || control_.failure()) return;
     fail(ErrorCode::internal, peer, who(peer) + " sent a block that fits no all_gather");
   };
   events.linked = [this](int peer) { on_linked(peer); };

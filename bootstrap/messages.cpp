@@ -195,14 +195,13 @@ Bytes Block::encode() const {
   return WireWriter().u32(sequence).u32(round).u32(owner).blob(bytes).take();
 }
 
-std::optional<Block> Block::decode(ConstBytes bytes) {
-  WireReader in(bytes);
+std::optional<Block> Block::decode(WireReader& in) {
   Block b;
   b.sequence = in.u32();
   b.round = in.u32();
   b.owner = in.u32();
   b.bytes = in.blob(kMaxBlock);
-  return if_finished(in, b);
+  return in.ok() ? std::optional(b) : std::nullopt;
 }
 
 Bytes encode_notice(const FailureNotice& notice) {

@@ -152,7 +152,8 @@ struct RendezvousFailure {
   static std::optional<RendezvousFailure> decode(ConstBytes bytes);
 };
 
-/// One rank's contribution on its way through an all_gather.
+/// One rank's contribution on its way through an all_gather. A frame has one or more of them, one
+/// after the other: as many of a round as fit.
 struct Block {
   std::uint32_t sequence = 0;  ///< the how-manieth all_gather
   std::uint32_t round = 0;
@@ -160,7 +161,8 @@ struct Block {
   ConstBytes bytes;  ///< borrowed from the frame
 
   [[nodiscard]] Bytes encode() const;
-  static std::optional<Block> decode(ConstBytes bytes);
+  /// Takes one off the front.
+  static std::optional<Block> decode(WireReader& in);
 };
 
 Bytes encode_notice(const FailureNotice& notice);

@@ -1,5 +1,6 @@
 #include "communicator/core.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace paceline {
@@ -59,6 +60,7 @@ CommunicatorCore::CommunicatorCore(const Config& config, std::shared_ptr<Store> 
   RankCard card = RankCard::mine(config_, host_id);
   links_->describe(card);
   roster_ = Roster(config_.rank, bootstrap_->all_gather(card.write()));
+  pump_waiter_ = engine::Waiter(std::max(2, roster_.ranks_per_core()));
   config_.algorithm = roster_[0].algorithm;
   config_.eager_bytes = roster_[0].eager_bytes;
   config_.segment_bytes = roster_[0].segment_bytes;

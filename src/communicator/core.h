@@ -136,7 +136,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
 
   /// True while a pump is posted or under way.
   std::atomic<bool> pumping_{false};
-  engine::Waiter pump_waiter_{true};
+  engine::Waiter pump_waiter_{2};  ///< never spins: others need the service thread
   std::vector<pollfd> descriptors_;
   Nanoseconds examined_ = 0;
   std::uint64_t warned_of_ = Error::kNoSequence;

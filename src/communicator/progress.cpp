@@ -63,7 +63,7 @@ void CommunicatorCore::warn_of_stall(Nanoseconds now) {
 }
 
 void CommunicatorCore::drive(engine::Operation& operation) {
-  engine::Waiter waiter(roster_.crowded());
+  engine::Waiter waiter(roster_.ranks_per_core());
   while (!operation.finished()) {
     if (turn(waiter.now())) {
       waiter.reset();

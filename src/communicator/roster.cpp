@@ -91,7 +91,9 @@ Roster::Roster(int rank, const std::vector<Bytes>& cards) {
   }
   hosts_ = static_cast<int>(hosts.size());
   // A set that could not be read is empty: then say nothing about crowding.
-  crowded_ = CPU_COUNT(&cores) > 0 && ranks_on_host_ > CPU_COUNT(&cores);
+  if (const int count = CPU_COUNT(&cores); count > 0) {
+    ranks_per_core_ = (ranks_on_host_ + count - 1) / count;
+  }
 }
 
 std::string Roster::name(int rank) const {

@@ -58,14 +58,14 @@ class Roster {
   [[nodiscard]] std::string name(int rank) const;
   [[nodiscard]] int ranks_on_host() const { return ranks_on_host_; }
   [[nodiscard]] int hosts() const { return hosts_; }
-  /// More ranks on this host than cores that they may run on.
-  [[nodiscard]] bool crowded() const { return crowded_; }
+  /// Ranks on this host by the cores that they may run on, rounded up; at least 1.
+  [[nodiscard]] int ranks_per_core() const { return ranks_per_core_; }
 
  private:
   std::vector<RankCard> cards_;
   int ranks_on_host_ = 1;
   int hosts_ = 1;
-  bool crowded_ = false;
+  int ranks_per_core_ = 1;
 };
 
 }  // namespace paceline

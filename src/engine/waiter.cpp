@@ -1,7 +1,5 @@
 #include "engine/waiter.h"
 
-#include <algorithm>
-
 namespace paceline::engine {
 
 Pause Waiter::look() {
@@ -15,7 +13,7 @@ Pause Waiter::look() {
 
 Nanoseconds Waiter::sleep_length() {
   const Nanoseconds length = sleep_;
-  sleep_ = std::min(2 * sleep_, kLongestSleep);
+  sleep_ = std::min(2 * sleep_, longest_);
   return length;
 }
 

@@ -7,6 +7,7 @@
 // that waits for something slow, and costs nobody anything by sleeping.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "base/clock.h"
@@ -26,9 +27,15 @@ class Waiter {
   /// Sleeps double from the first length to the longest; a wire that can wake us does so anyway.
   static constexpr Nanoseconds kShortestSleep = 50'000;
   static constexpr Nanoseconds kLongestSleep = kMillisecond;
+  /// To wake up and look costs about 10 us. Sleeps as long as this for each rank of a core leave
+  /// nine tenths of it to those that have something to do, heartbeats among them.
+  static constexpr Nanoseconds kSleepPerRank = 100'000;
 
-  /// `crowded`: more ranks than cores on this host.
-  explicit Waiter(bool crowded) : crowded_(crowded), spinning_(!crowded) {}
+  /// `ranks_per_core`: of this host, rounded up; more than one is a crowd.
+  explicit Waiter(int ranks_per_core)
+      : crowded_(ranks_per_core > 1),
+        longest_(std::max(kLongestSleep, ranks_per_core * kSleepPerRank)),
+        spinning_(!crowded_) {}
 
   /// Something moved: start over.
   void reset() {
@@ -53,6 +60,7 @@ class Waiter {
   Pause look();
 
   bool crowded_;
+  Nanoseconds longest_;
   bool spinning_;  ///< the stage of the latest look
   std::uint32_t turns_ = 0;
   Nanoseconds since_ = 0;

@@ -101,8 +101,10 @@ TEST(Messages, EveryPrefixOfAMessageIsRefused) {
   all_prefixes(sample().encode(), [](ConstBytes b) { return Hello::decode(b).has_value(); });
   all_prefixes(table.encode(), [](ConstBytes b) { return Table::decode(b).has_value(); });
   all_prefixes(encode_notice(notice), [](ConstBytes b) { return decode_notice(b).has_value(); });
-  all_prefixes(Block{1, 2, 3, bytes}.encode(),
-               [](ConstBytes b) { return Block::decode(b).has_value(); });
+  all_prefixes(Block{1, 2, 3, bytes}.encode(), [](ConstBytes b) {
+    WireReader in(b);
+    return Block::decode(in) && in.finished();
+  });
   all_prefixes(RendezvousFailure{ErrorCode::timeout, -1, "x"}.encode(),
                [](ConstBytes b) { return RendezvousFailure::decode(b).has_value(); });
   all_prefixes(Refusal{RefusalCode::malformed, "x"}.encode(),

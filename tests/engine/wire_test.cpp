@@ -47,7 +47,7 @@ TEST(Announcement, SurvivesTheWire) {
 }
 
 TEST(Waiter, GivesTheCoreAwayInEveryTurnOnceSpinningIsOver) {
-  Waiter waiter(false);
+  Waiter waiter(1);
   while (waiter.next() == Pause::spin) {
   }
   for (std::uint32_t i = 0; i < 2 * Waiter::kSpinsPerLook; ++i) {
@@ -58,7 +58,7 @@ TEST(Waiter, GivesTheCoreAwayInEveryTurnOnceSpinningIsOver) {
 }
 
 TEST(Waiter, SpinsThenYieldsThenSleeps) {
-  Waiter waiter(false);
+  Waiter waiter(1);
   EXPECT_EQ(waiter.next(), Pause::spin);
   bool yielded = false;
   Pause pause = Pause::spin;
@@ -73,8 +73,19 @@ TEST(Waiter, SpinsThenYieldsThenSleeps) {
   EXPECT_EQ(waiter.next(), Pause::spin);
 }
 
+// 512 ranks on two cores that all look every millisecond would keep both busy with looking.
+TEST(Waiter, SleepsLongerTheMoreRanksShareACore) {
+  Waiter crowded(256);
+  Nanoseconds longest = 0;
+  for (int i = 0; i < 20; ++i) longest = crowded.sleep_length();
+  EXPECT_EQ(longest, 256 * Waiter::kSleepPerRank);
+  Waiter alone(1);
+  for (int i = 0; i < 20; ++i) longest = alone.sleep_length();
+  EXPECT_EQ(longest, Waiter::kLongestSleep);
+}
+
 TEST(Waiter, NeverSpinsWhereRanksOutnumberCores) {
-  Waiter waiter(true);
+  Waiter waiter(2);
   for (int i = 0; i < 10; ++i) EXPECT_EQ(waiter.next(), Pause::yield);
 }
 
