@@ -112,6 +112,37 @@ TEST(Survivors, ALateRankIsLeftOutAndToldSo) {
       [](Config& config) { config.timeout = std::chrono::seconds(1); });
 }
 
+// The place of a rank that is gone is taken by a new one, which knows nothing of what was before:
+// all meet in the store, under a name that is new.
+TEST(Survivors, MayGoOnWithReplacementsThroughAStore) {
+  const auto store = make_process_store();
+  const auto member = [&](int rank, const std::string& name) {
+    Config config = testing_support::test_config();
+    config.rank = rank;
+    config.size = 3;
+    return Communicator::create(config, store, name);
+  };
+  std::vector<std::thread> ranks;
+  for (int rank = 0; rank < 3; ++rank) {
+    ranks.emplace_back([&, rank] {
+      {
+        Communicator comm = member(rank, "first");
+        expect_sum_works(comm);
+        give_up(comm, 2);
+      }
+      if (rank == 2) return;
+      Communicator next = member(rank, "second");
+      expect_sum_works(next);
+    });
+  }
+  std::thread replacement([&] {
+    Communicator comm = member(2, "second");
+    expect_sum_works(comm);
+  });
+  for (std::thread& rank : ranks) rank.join();
+  replacement.join();
+}
+
 /// Threads, open files and mappings of this process.
 struct Footprint {
   std::size_t threads = 0;

@@ -40,6 +40,31 @@ class Killed(ProcessTest):
         self.kill_each_in_turn("tcp")
 
 
+class Survivors(ProcessTest):
+    def go_on(self, wire: str):
+        """Ranks die one after the other; the rest goes on each time, and computes the right sums."""
+        ranks = self.start_ranks(5, [paths.looper, "--count", 5000, "--shrink", 9],
+                                 PACELINE_TRANSPORT=wire, PACELINE_TIMEOUT=20)
+        left = list(ranks)
+        self.wait_for_text(left, "iteration [1-9]", 20)
+        for victim in (0, 3, 1):
+            killed = time.monotonic()
+            ranks[victim].signal(signal.SIGKILL)
+            left.remove(ranks[victim])
+            self.wait_for_text(left, rf"went on as rank \d of {len(left)}\niteration", 20)
+            tell(f"{wire}: rank {victim} killed, {len(left)} ranks computed again after "
+                 f"{time.monotonic() - killed:.2f} s")
+        for number, rank in enumerate(left):
+            self.assertIsNone(rank.poll(), self.said([rank]))
+            self.assertRegex(rank.output(), rf"went on as rank {number} of 2\n")
+
+    def test_shm(self):
+        self.go_on("shm")
+
+    def test_tcp(self):
+        self.go_on("tcp")
+
+
 class Stopped(ProcessTest):
     def stop_and_continue(self, wire: str, memory: str, victim: int):
         watch = 2  # seconds; the rank that was stopped is woken well within them

@@ -3,10 +3,12 @@
 //
 //   looper [--memory plain|allocate] [--count N] [--iterations N] [--odd-rank R --odd-count N]
 //          [--watch-after-error S] [--odd-at N] [--cut-rank R] [--cut-at N] [--report yes]
+//          [--shrink N]
 //
 // --odd-rank R calls with --odd-count elements from iteration --odd-at (1) on; --cut-rank R shuts
 // one of its TCP connections down, whichever, in iteration --cut-at. --report: when the
-// communicator stands, and again at the end, a line of numbers, which report() explains.
+// communicator stands, and again at the end, a line of numbers, which report() explains. --shrink:
+// after an Error go on with the ranks that are left, at most N times.
 //
 // Exit codes: 0 all iterations done; 1 a result was wrong; 2 bad usage; 3 a paceline::Error, whose
 // code and text stand on stderr; 4 a buffer changed after the Error was thrown.
@@ -57,6 +59,7 @@ struct Options {
   int cut_rank = Error::kNoRank;
   std::uint64_t cut_at = 1;
   bool report = false;
+  int shrink = 0;
   double watch_seconds = 0;
 };
 
@@ -203,6 +206,16 @@ void report(const Communicator& comm, const char* when) {
 int run(const Options& options) {
   Communicator comm = Communicator::from_environment();
   if (options.report) report(comm, "ready");
+  for (int left = options.shrink; left > 0; --left) {
+    const Buffers buffers(comm, options);
+    try {
+      return loop(comm, options, buffers);
+    } catch (const Error& error) {
+      tell(error);
+      comm = comm.shrink();
+      std::printf("went on as rank %d of %d\n", comm.rank(), comm.size());
+    }
+  }
   const Buffers buffers(comm, options);
   try {
     const int code = loop(comm, options, buffers);
@@ -238,6 +251,8 @@ int main(int argc, char** argv) {
       options.odd_rank = std::atoi(value);
     } else if (flag == "--odd-count") {
       options.odd_count = std::strtoull(value, nullptr, 10);
+    } else if (flag == "--shrink") {
+      options.shrink = std::atoi(value);
     } else if (flag == "--report") {
       options.report = std::strcmp(value, "yes") == 0;
     } else if (flag == "--odd-at") {
