@@ -35,7 +35,7 @@ TcpEndpoint::~TcpEndpoint() {
 Footprint TcpEndpoint::footprint() const {
   Footprint f{sizeof *this, 0};
   for (const Link& link : links_) {
-    f.bytes += sizeof link;
+    f.bytes += sizeof link + ReceiveStream::kBufferBytes;
     if (link.socket) ++f.descriptors;
   }
   for (const auto& window : windows_) {

@@ -30,6 +30,10 @@ class FrameHandler {
 
 class ReceiveStream {
  public:
+  /// Holds the longest message with its header and a good number of signals; costs each link of
+  /// each peer this much memory.
+  static constexpr std::size_t kBufferBytes = 8192;
+
   /// Does not own the socket. `stream` is handed through to the handler.
   ReceiveStream(int socket, int stream);
 
@@ -44,10 +48,6 @@ class ReceiveStream {
   [[nodiscard]] int error() const { return error_; }
 
  private:
-  /// Holds the longest message with its header and a good number of signals; costs each link of
-  /// each peer this much memory.
-  static constexpr std::size_t kBufferBytes = 8192;
-
   /// Hands out what is in the buffer; false if held.
   bool consume(FrameHandler& handler);
   void take_payload(FrameHandler& handler);
