@@ -63,7 +63,8 @@ std::optional<Answer> Answer::decode(ConstBytes bytes) {
   Answer result;
   result.asker = in.u32();
   result.number = in.u32();
-  result.last = in.u8() != 0;
+  const std::uint8_t last = in.u8();
+  result.last = last == 1;
   const std::uint32_t count = in.u32();
   if (count > kMaxTestimonies) return std::nullopt;
   for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
@@ -71,7 +72,7 @@ std::optional<Answer> Answer::decode(ConstBytes bytes) {
     const ConstBytes testimony = in.blob(kMaxTestimony);
     result.testimonies.emplace_back(rank, Bytes(testimony.begin(), testimony.end()));
   }
-  if (!in.finished()) return std::nullopt;
+  if (!in.finished() || last > 1) return std::nullopt;
   return result;
 }
 

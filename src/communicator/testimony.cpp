@@ -34,6 +34,7 @@ std::optional<Testimony> Testimony::read(ConstBytes bytes) {
   t.finished = in.u64();
   for (int left = in.u8(); left > 0 && in.ok(); --left) {
     const std::uint64_t sequence = in.u64();
+    if (!t.calls.empty() && sequence <= t.calls.rbegin()->first) return std::nullopt;
     const std::uint64_t word = in.u64();
     t.calls[sequence] = engine::Call::from_words(word, in.u64());
   }
@@ -44,8 +45,9 @@ std::optional<Testimony> Testimony::read(ConstBytes bytes) {
   t.stand.steps = in.u64();
   t.wire = in.text(kMaxWire);
   t.quiet_for = static_cast<Nanoseconds>(in.u64());
-  t.failed = in.u8() != 0;
-  if (!in.finished() || version != kVersion) return std::nullopt;
+  const std::uint8_t failed = in.u8();
+  t.failed = failed == 1;
+  if (!in.finished() || failed > 1 || version != kVersion) return std::nullopt;
   if (phase > static_cast<std::uint8_t>(engine::Phase::failed)) return std::nullopt;
   t.stand.phase = static_cast<engine::Phase>(phase);
   return t;

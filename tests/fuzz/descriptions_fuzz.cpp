@@ -3,6 +3,7 @@
 #include <array>
 
 #include "communicator/roster.h"
+#include "communicator/verdict.h"
 #include "engine/announcement.h"
 #include "fuzz/input.h"
 #include "paceline/error.h"
@@ -40,6 +41,21 @@ void read_queue_pair(ConstBytes bytes) {
   } catch (const Error&) {
     return;
   }
+}
+
+// What ranks say of themselves is judged, whatever they say.
+void read_testimonies(Input& input) {
+  Hang hang;
+  hang.name = [](int rank) { return std::to_string(rank); };
+  const std::size_t length = input.word();
+  for (const ConstBytes bytes : {input.take(length), input.rest()}) {
+    hang.ranks.push_back(Testimony::read(bytes));
+    if (hang.ranks.back()) {
+      require(same(hang.ranks.back()->write(), bytes), "a testimony is written as it was read");
+    }
+  }
+  require(!judge(hang).text.empty(), "there is always a verdict");
+  (void)progress_text(hang.ranks);
 }
 
 // All of the job's ranks have the card and compute from it.
@@ -96,7 +112,7 @@ void read_engine_header(ConstBytes bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace paceline;
   Input input(data, size);
-  switch (input.byte() % 5) {
+  switch (input.byte() % 6) {
     case 0:
       read_port(input.rest());
       break;
@@ -111,6 +127,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 4:
       read_engine_header(input.rest());
+      break;
+    case 5:
+      read_testimonies(input);
       break;
   }
   return 0;

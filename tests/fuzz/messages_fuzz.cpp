@@ -2,6 +2,7 @@
 // is to say: written out again it is the same bytes.
 #include "bootstrap/messages.h"
 
+#include "bootstrap/group_messages.h"
 #include "bootstrap/handshake.h"
 #include "bootstrap/secret.h"
 #include "fuzz/input.h"
@@ -42,9 +43,19 @@ void read_records(ConstBytes bytes) {
 void read_notice(ConstBytes bytes) {
   const auto notice = decode_notice(bytes);
   if (!notice) return;
-  require(notice->text.size() <= kMaxNoticeText && notice->call.size() <= kMaxCall,
-          "a notice is within its limits");
+  require(notice->text.size() <= kMaxNoticeText, "a notice is within its limits");
   require(decode_notice(encode_notice(*notice)).has_value(), "a notice can be passed on");
+}
+
+// A frame has one or more of them.
+void read_blocks(ConstBytes bytes) {
+  WireReader in(bytes);
+  Bytes written;
+  while (const std::optional<Block> block = Block::decode(in)) {
+    const Bytes one = block->encode();
+    written.insert(written.end(), one.begin(), one.end());
+  }
+  require_same(written, bytes.first(written.size()));
 }
 
 // Nobody who does not know the secret gets past a handshake, on either side.
@@ -76,7 +87,7 @@ void read_header(ConstBytes bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace paceline::bootstrap;
   paceline::fuzz::Input input(data, size);
-  switch (input.byte() % 9) {
+  switch (input.byte() % 14) {
     case 0:
       read_message<Hello>(input.rest());
       break;
@@ -93,7 +104,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       if (const auto failure = RendezvousFailure::decode(input.rest())) (void)failure->encode();
       break;
     case 5:
-      read_message<Block>(input.rest());
+      read_blocks(input.rest());
       break;
     case 6:
       read_notice(input.rest());
@@ -103,6 +114,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 8:
       read_header(input.rest());
+      break;
+    case 9:
+      read_message<Inquiry>(input.rest());
+      break;
+    case 10:
+      read_message<Answer>(input.rest());
+      break;
+    case 11:
+      read_message<Gone>(input.rest());
+      break;
+    case 12:
+      read_message<Decision>(input.rest());
+      break;
+    case 13:
+      read_message<Note>(input.rest());
       break;
   }
   return 0;
