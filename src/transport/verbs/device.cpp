@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 
 #include "paceline/error.h"
 #include "transport_verbs/completion_text.h"
@@ -19,6 +20,10 @@ namespace {
 /// libibverbs must keep them out of it. Must come before any other verb.
 void prepare_for_fork(const VerbsApi& api) {
   // A failure means that somebody else used verbs first: then that somebody decided.
+  // Both calls look at one variable of libibverbs and set it without a lock: two ranks of one
+  // process that open the device at the same time would initialize twice.
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
   if (api.is_fork_initialized() == IBV_FORK_DISABLED) (void)api.fork_init();
 }
 
