@@ -2,16 +2,14 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstddef>
-#include <cstring>
 #include <mutex>
 #include <utility>
 
+#include "bootstrap/acceptor.h"
 #include "communicator/core.h"
 
 namespace paceline {
@@ -23,18 +21,13 @@ constexpr std::size_t kMaxVisitors = 8;
 /// Who connects and asks nothing is not kept for ever.
 constexpr std::chrono::seconds kPatience{10};
 
+// Null if the system refuses the socket.
 UniqueFd listen_as(pid_t pid) {
-  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const std::string name = "paceline." + std::to_string(pid);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path + 1, name.data(), name.size());
-  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-  if (!fd || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0 ||
-      ::listen(fd.get(), static_cast<int>(kMaxVisitors)) != 0) {
+  try {
+    return bootstrap::listen_local(door_name(pid));
+  } catch (const Error&) {
     return {};
   }
-  return fd;
 }
 
 bool may_ask(int socket) {
@@ -45,6 +38,10 @@ bool may_ask(int socket) {
 }
 
 }  // namespace
+
+std::string door_name(pid_t pid) {
+  return kDoorPrefix + std::to_string(pid);
+}
 
 std::shared_ptr<StatusDoor> StatusDoor::of_this_process() {
   static std::mutex mutex;

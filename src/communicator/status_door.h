@@ -8,6 +8,8 @@
 // and the end of the stream.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -20,6 +22,10 @@
 namespace paceline {
 
 class CommunicatorCore;
+
+/// The abstract socket of a process is called this and its number.
+inline constexpr char kDoorPrefix[] = "paceline.";
+std::string door_name(pid_t pid);
 
 class StatusDoor : public std::enable_shared_from_this<StatusDoor> {
  public:

@@ -1,6 +1,6 @@
 // The flight recorder: a ring of the last calls, with the times at which they were made, started
-// and finished. Late messages are held against it, error texts quote it, and a trace is written
-// from it.
+// and finished. The log quotes it beside an error, and a trace is written from it. (What late
+// messages are held against, and other threads may read, is in vitals.h.)
 //
 // It is always on, so it must cost next to nothing beside an all_reduce of half a microsecond. A
 // record is one cache line. Times are read off the processor's counter (base/ticks.h), at 12 ns a

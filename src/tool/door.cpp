@@ -2,19 +2,18 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
-#include <cstddef>
-#include <cstring>
 #include <fstream>
 #include <stdexcept>
 #include <system_error>
 
 #include "base/unique_fd.h"
+#include "bootstrap/addresses.h"
+#include "communicator/status_door.h"
 
 namespace paceline::tool {
 namespace {
@@ -23,7 +22,6 @@ using Clock = std::chrono::steady_clock;
 
 /// The ranks have two seconds to answer each other, and the process may be short of cores.
 constexpr auto kPatience = std::chrono::seconds(10);
-const std::string kPrefix = "paceline.";
 
 [[noreturn]] void refuse(pid_t pid, const std::string& why) {
   throw std::runtime_error("process " + std::to_string(pid) + " cannot be asked: " + why);
@@ -31,12 +29,8 @@ const std::string kPrefix = "paceline.";
 
 UniqueFd connect_to(pid_t pid) {
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const std::string name = kPrefix + std::to_string(pid);
-  std::memcpy(address.sun_path + 1, name.data(), name.size());
-  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-  if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
+  const auto address = bootstrap::SocketAddress::abstract(door_name(pid));
+  if (!fd || ::connect(fd.get(), address.data(), address.length()) != 0) {
     refuse(pid, "it has no communicator of Paceline, or is in another network namespace (" +
                     std::generic_category().message(errno) + ")");
   }
@@ -47,11 +41,12 @@ UniqueFd connect_to(pid_t pid) {
 
 std::vector<pid_t> processes_with_a_door() {
   std::vector<pid_t> pids;
+  const std::string prefix = std::string("@") + kDoorPrefix;
   std::ifstream sockets("/proc/net/unix");
   for (std::string line; std::getline(sockets, line);) {
-    const std::size_t at = line.find("@" + kPrefix);
+    const std::size_t at = line.find(prefix);
     if (at == std::string::npos) continue;
-    const char* const begin = line.data() + at + 1 + kPrefix.size();
+    const char* const begin = line.data() + at + prefix.size();
     pid_t pid = 0;
     const auto [end, error] = std::from_chars(begin, line.data() + line.size(), pid);
     if (error == std::errc() && end == line.data() + line.size()) pids.push_back(pid);
