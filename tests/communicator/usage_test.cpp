@@ -1,4 +1,6 @@
 // What a communicator holds: nothing where there is nobody, and bounded otherwise.
+#include <barrier>
+
 #include "support/world.h"
 
 namespace paceline {
@@ -24,10 +26,14 @@ INSTANTIATE_TEST_SUITE_P(Wires, UsageOver, testing::Values("shm", "tcp"),
                          [](const auto& param) { return param.param; });
 
 TEST_P(UsageOver, LinksAreMadeWhenTheyAreNeededAndMemoryIsCounted) {
+  // Not the communicator's barrier, which would exchange data. Who is quick must not send before
+  // everybody has looked: the first message makes the link at both ends.
+  std::barrier everybody_has_looked(6);
   run_world(
       6,
-      [](Communicator& comm) {
+      [&](Communicator& comm) {
         const Usage before = comm.usage();
+        everybody_has_looked.arrive_and_wait();
         EXPECT_EQ(before.links, 0) << "nobody has exchanged data";
         EXPECT_GE(before.control_links, 4) << "with those 1, 2 and 4 before and after";
         EXPECT_LE(before.control_links, 6);
