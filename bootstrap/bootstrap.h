@@ -50,6 +50,7 @@ enum class Topic : std::uint8_t {
   hang = 1,       ///< an operation does not go on: who is to blame?
   status = 2,     ///< somebody looks in from outside
   survivors = 3,  ///< the bootstrap's own
+  departed = 4,   ///< the bootstrap's own: has this rank said goodbye to you?
 };
 
 /// What ranks said, by rank. One that did not answer in time is missing; an empty testimony is that
@@ -77,7 +78,7 @@ struct BootstrapUsage {
 
 /// One rank's membership in one communicator. Created by all ranks together. The service thread
 /// of the process (base/service_thread.h) does heartbeats, accepts and handshakes for it.
-/// All methods: any thread.
+/// All methods: any thread, unless they say otherwise.
 class Bootstrap {
  public:
   virtual ~Bootstrap() = default;
@@ -121,6 +122,9 @@ class Bootstrap {
   [[nodiscard]] virtual std::string job() const = 0;
   /// Not from the service thread.
   [[nodiscard]] virtual BootstrapUsage usage() = 0;
+  /// Ranks that have said goodbye to this one, ascending; each rank hears it of its neighbours in
+  /// the control graph only. Service thread only.
+  [[nodiscard]] virtual std::vector<int> departed() const = 0;
 
   /// Leaves in an orderly way: peers do not take the closing of our links for a death.
   /// The destructor does it too.

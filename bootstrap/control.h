@@ -54,6 +54,7 @@ class Control {
   void add(int peer, UniqueFd fd, bool certain);
   [[nodiscard]] bool linked(int peer) const;
   [[nodiscard]] bool has_left(int peer) const { return left_.contains(peer); }
+  [[nodiscard]] std::vector<int> departed() const { return {left_.begin(), left_.end()}; }
   [[nodiscard]] bool gone(int rank) const { return gone_.contains(rank); }
   /// With whom a link is up, ascending.
   [[nodiscard]] std::vector<int> neighbours() const;

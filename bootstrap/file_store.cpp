@@ -72,6 +72,11 @@ class FileStore final : public Store {
         value << file.rdbuf();
         return value.str();
       }
+      // Nobody will set anything any more where it is gone.
+      struct stat status {};
+      if (::stat(directory_.c_str(), &status) != 0) {
+        complain("find its directory, which it had when it was opened,", directory_, errno);
+      }
       const auto left = deadline - std::chrono::steady_clock::now();
       if (left <= left.zero()) {
         throw Error(ErrorCode::timeout, "nobody has set the store's key \"" + key + "\" in " +

@@ -9,7 +9,7 @@ constexpr std::uint32_t kMaxTestimonies = kMaxPayload / 8;
 
 bool is_topic(std::uint8_t value) {
   return value >= static_cast<std::uint8_t>(Topic::hang) &&
-         value <= static_cast<std::uint8_t>(Topic::survivors);
+         value <= static_cast<std::uint8_t>(Topic::departed);
 }
 
 void write_ranks(WireWriter& out, const std::vector<std::uint32_t>& ranks) {

@@ -122,6 +122,18 @@ std::string key_of(const std::string& name) {
   return "paceline/" + name + "/rank0";
 }
 
+// A caller's own store throws what it likes: the text says whose trouble it is.
+template <class Use>
+auto use_store(const std::string& what, Use use) {
+  try {
+    return use();
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& e) {
+    throw Error(ErrorCode::bootstrap_failed, "the store failed to " + what + ": " + e.what());
+  }
+}
+
 // Rank 0 listens at loopback and at an address that other hosts reach, since it cannot know yet
 // where the others are. Once they have met, what is not needed is closed.
 MeetingPlace invite(const Config& config, Store& store, const std::string& name) {
@@ -145,15 +157,18 @@ MeetingPlace invite(const Config& config, Store& store, const std::string& name)
     place.listeners.push_back(listen_in_range(config, address));
     invitation.addresses.push_back(SocketAddress::local_end(place.listeners.back().get()));
   }
-  store.set(key_of(name), invitation.encode());
+  const std::string key = key_of(name);
+  use_store("set \"" + key + "\"", [&] { store.set(key, invitation.encode()); });
   return place;
 }
 
 MeetingPlace accept_invitation(const Config& config, Store& store, const std::string& name,
                                Nanoseconds deadline) {
   const Nanoseconds left = std::max<Nanoseconds>(deadline - steady_now(), kMillisecond);
-  const Invitation invitation =
-      Invitation::decode(store.get(key_of(name), std::chrono::milliseconds(left / kMillisecond)));
+  const std::string key = key_of(name);
+  const Invitation invitation = Invitation::decode(use_store("get \"" + key + "\"", [&] {
+    return store.get(key, std::chrono::milliseconds(left / kMillisecond));
+  }));
   MeetingPlace place;
   place.secret = config.secret.empty() ? invitation.secret : config.secret;
   const bool near = invitation.network == default_host_id();

@@ -19,6 +19,9 @@ constexpr auto kLeaveTime = std::chrono::milliseconds(500);
 /// A refused link may mean that the peer just died. Its control links say so within this time, in
 /// better words.
 constexpr Nanoseconds kLinkPatience = kSecond;
+/// A rank that leaves stops listening and says goodbye at the same time: which one is noticed
+/// first?
+constexpr Nanoseconds kGoodbyeTime = kSecond / 10;
 /// Who waits in a late round of an all_gather waits for somebody who waits himself; who waits in
 /// the first knows the culprit, and gets this much time to say it.
 constexpr Nanoseconds kLateRound = kSecond / 5;
@@ -291,19 +294,27 @@ void Member::on_link(Link link) {
 
 void Member::request_on_service_thread(const LinkRequest& request) {
   if (control_.failure()) return;
-  if (control_.has_left(request.peer)) {
-    return fail(ErrorCode::peer_failed, request.peer,
-                who(config_.rank) + " wants a link with " + who(request.peer) +
-                    ", which has left the communicator");
-  }
+  if (control_.has_left(request.peer)) return link_with_departed(request.peer);
   links_.request(request);
 }
 
+void Member::link_with_departed(int peer) {
+  fail(ErrorCode::peer_failed, peer,
+       who(config_.rank) + " wants a link with " + who(peer) + ", which has left the communicator");
+}
+
 void Member::on_link_failed(const LinkRequest& request, const DialFailure& failure) {
-  fail(ErrorCode::transport_failed, request.peer,
-       who(config_.rank) + " could not make a " + (request.local ? "local" : "tcp") +
-           " link with " + who(request.peer) + " at " + failure.text);
-  if (events_.link_ready) events_.link_ready();
+  const std::string text = who(config_.rank) + " could not make a " +
+                           (request.local ? "local" : "tcp") + " link with " + who(request.peer) +
+                           " at " + failure.text;
+  ask_whether_left(request.peer, [this, peer = request.peer, text](bool left) {
+    if (left) {
+      link_with_departed(peer);
+    } else {
+      fail(ErrorCode::transport_failed, peer, text);
+    }
+    if (events_.link_ready) events_.link_ready();
+  });
 }
 
 void Member::on_gather_late(Nanoseconds grace) {

@@ -51,6 +51,7 @@ class Member final : public Bootstrap {
   [[nodiscard]] const std::string& secret() const override { return secret_; }
   [[nodiscard]] std::string job() const override;
   [[nodiscard]] BootstrapUsage usage() override;
+  [[nodiscard]] std::vector<int> departed() const override { return control_.departed(); }
   void leave() noexcept override;
 
   /// Rounds that all_gathers have taken, the one of meet() included.
@@ -85,6 +86,8 @@ class Member final : public Bootstrap {
   [[nodiscard]] Bytes testify(int asker, Topic topic, ConstBytes question);
   void on_link(Link link);
   void on_broken(int peer, const std::string& why);
+  void ask_whether_left(int peer, std::function<void(bool left)> done);
+  void link_with_departed(int peer);
   void on_link_failed(const LinkRequest& request, const DialFailure& failure);
   void on_gather_late(Nanoseconds grace);
   void tell_meeting(Nanoseconds begin);

@@ -1,5 +1,6 @@
 // What a Member does together with all others once they have met: inquiries, the board, and the
 // agreement on who survives.
+#include <algorithm>
 #include <utility>
 
 #include "bootstrap/graph.h"
@@ -7,6 +8,14 @@
 #include "bootstrap/text.h"
 
 namespace paceline::bootstrap {
+
+namespace {
+
+/// Service threads answer within milliseconds; on a machine with many ranks per core it may take
+/// longer, but then a link that fails has a text that is less good, not a wrong one.
+constexpr auto kDepartedTime = std::chrono::milliseconds(500);
+
+}  // namespace
 
 // --- the caller's threads
 
@@ -92,7 +101,23 @@ void Member::on_gone(int rank) {
   agreement_.on_gone();
 }
 
+// Only neighbours in the control graph hear a goodbye.
+void Member::ask_whether_left(int peer, std::function<void(bool left)> done) {
+  const auto answered = [peer,
+                         done = std::move(done)](const std::optional<Testimonies>& testimonies) {
+    if (!testimonies) return;
+    done(std::any_of(testimonies->begin(), testimonies->end(),
+                     [&](const auto& t) { return t.first != peer && !t.second.empty(); }));
+  };
+  inquiries_.begin(Topic::departed, WireWriter().u32(static_cast<std::uint32_t>(peer)).take(),
+                   kDepartedTime, answered);
+}
+
 Bytes Member::testify(int asker, Topic topic, ConstBytes question) {
+  if (topic == Topic::departed) {
+    const std::uint32_t rank = WireReader(question).u32();
+    return control_.has_left(static_cast<int>(rank)) ? Bytes(1) : Bytes();
+  }
   if (topic == Topic::survivors) {
     control_.spread_gone();
     return agreement_.testify(asker, question);

@@ -104,7 +104,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   void throw_if_failed();
   // Lock held.
   void found(const Error& error);
-  void suspect(const Error& error, Nanoseconds patience);
+  void suspect(const Error& error, Nanoseconds ask_after, Nanoseconds patience);
   void look_at_suspicion();
   void blame(const Error& error);
   void conclude(Error error);
@@ -149,6 +149,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   struct Suspicion {
     Error error;
     Nanoseconds until;
+    Nanoseconds ask_at;  ///< when the others are asked what they know; 0 when they have been
   };
   std::optional<Suspicion> suspicion_;  ///< lock held
 

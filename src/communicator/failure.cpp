@@ -12,6 +12,9 @@ namespace {
 /// its links because it knows of a failure. That news travels over the control links, within
 /// milliseconds; only when it does not come is the wire itself to blame.
 constexpr Nanoseconds kNewsTime = kSecond;
+/// A rank that leaves closes its wires and says goodbye at the same time. After so long its
+/// neighbours have heard it, and can tell.
+constexpr Nanoseconds kGoodbyeTime = 100 * kMillisecond;
 
 /// How long the ranks are given to say what they are doing: service threads answer within
 /// milliseconds, on a machine with many ranks per core within a second.
@@ -53,10 +56,10 @@ void CommunicatorCore::found(const Error& error) {
   switch (error.code()) {
     case ErrorCode::transport_failed:
     case ErrorCode::peer_failed:
-      return suspect(error, kNewsTime);
+      return suspect(error, kGoodbyeTime, kNewsTime);
     case ErrorCode::timeout:
-      suspect(error, kInquiryTime + kNewsTime);
-      return ask_around();
+      suspect(error, 0, kInquiryTime + kNewsTime);
+      return look_at_suspicion();
     case ErrorCode::invalid_argument:
     case ErrorCode::invalid_configuration:
     case ErrorCode::bootstrap_failed:
@@ -71,15 +74,22 @@ void CommunicatorCore::found(const Error& error) {
 }
 
 // From here on nothing moves: wires may be half broken.
-void CommunicatorCore::suspect(const Error& error, Nanoseconds patience) {
-  suspicion_ = Suspicion{error, steady_now() + patience};
+void CommunicatorCore::suspect(const Error& error, Nanoseconds ask_after, Nanoseconds patience) {
+  const Nanoseconds now = steady_now();
+  suspicion_ = Suspicion{error, now + patience, now + ask_after};
 }
 
 // News wins over what this rank suspects. Without any, it is right.
 void CommunicatorCore::look_at_suspicion() {
   if (error_) return;
   if (const auto news = notice()) return conclude(error_from(*news));
-  if (suspicion_ && steady_now() >= suspicion_->until) blame(suspicion_->error);
+  if (!suspicion_) return;
+  const Nanoseconds now = steady_now();
+  if (suspicion_->ask_at != 0 && now >= suspicion_->ask_at) {
+    suspicion_->ask_at = 0;
+    ask_around();
+  }
+  if (now >= suspicion_->until) blame(suspicion_->error);
 }
 
 // What this rank found becomes the news, unless there is some already.
@@ -122,17 +132,18 @@ std::string CommunicatorCore::last_calls() const {
   return text;
 }
 
-// A deadline has passed: what is every rank doing? The answer comes as news.
+// A deadline has passed, or a wire has broken: what is every rank doing? The answer comes as news.
 void CommunicatorCore::ask_around() {
   const engine::Operation* const current = engine_->current();
   if (current == nullptr) return;
+  const bool late = suspicion_->error.code() == ErrorCode::timeout;
   Hang hang;
   hang.asker = config_.rank;
   hang.sequence = current->sequence();
   hang.call = current->call();
-  hang.waited = std::chrono::nanoseconds(config_.timeout).count();
+  hang.waited = engine_->stalled(steady_now());
   const std::weak_ptr<CommunicatorCore> weak = weak_from_this();
-  const auto answered = [weak,
+  const auto answered = [weak, late,
                          hang](const std::optional<bootstrap::Testimonies>& testimonies) mutable {
     const auto self = weak.lock();
     if (self == nullptr || !testimonies) return;
@@ -142,9 +153,10 @@ void CommunicatorCore::ask_around() {
     }
     self->log_.warning(LogComponent::communicator, [&] { return progress_text(hang.ranks); });
     hang.name = [&](int rank) { return self->roster_.name(rank); };
-    const Verdict verdict = judge(hang);
+    const std::optional<Verdict> verdict = late ? judge(hang) : judge_broken_wire(hang);
+    if (!verdict) return;
     self->bootstrap_->announce_failure(
-        {verdict.code, hang.asker, verdict.culprit, hang.sequence, verdict.text});
+        {verdict->code, hang.asker, verdict->culprit, hang.sequence, verdict->text});
   };
   bootstrap_->inquire(bootstrap::Topic::hang, {}, std::chrono::nanoseconds(kInquiryTime), answered);
 }
@@ -184,6 +196,7 @@ Bytes CommunicatorCore::testify(bootstrap::Topic) {
     t.wire = links_->wire(t.stand.waiting_for);
   }
   t.failed = failed();
+  t.departed = bootstrap_->departed();
   return t.write();
 }
 

@@ -6,12 +6,14 @@ namespace paceline {
 
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kVersion = 2;
 /// Of the calls that the engine remembers, so many travel: to find where two ranks parted, which is
 /// seldom far back, since the first message after it tells.
 constexpr std::uint64_t kCalls = 16;
 /// "verbs" is the longest.
 constexpr std::size_t kMaxWire = 32;
+/// Neighbours in the control graph: two for each power of two below the number of ranks.
+constexpr std::size_t kMaxDeparted = 64;
 
 }  // namespace
 
@@ -23,6 +25,9 @@ Bytes Testimony::write() const {
   out.u64(static_cast<std::uint64_t>(stand.since)).u8(static_cast<std::uint8_t>(stand.phase));
   out.u32(static_cast<std::uint32_t>(stand.waiting_for)).u64(stand.step).u64(stand.steps);
   out.text(wire).u64(static_cast<std::uint64_t>(quiet_for)).u8(failed ? 1 : 0);
+  const std::size_t gone = std::min(departed.size(), kMaxDeparted);
+  out.u8(static_cast<std::uint8_t>(gone));
+  for (std::size_t i = 0; i < gone; ++i) out.u32(static_cast<std::uint32_t>(departed[i]));
   return out.take();
 }
 
@@ -47,6 +52,9 @@ std::optional<Testimony> Testimony::read(ConstBytes bytes) {
   t.quiet_for = static_cast<Nanoseconds>(in.u64());
   const std::uint8_t failed = in.u8();
   t.failed = failed == 1;
+  for (int left = in.u8(); left > 0 && in.ok(); --left) {
+    t.departed.push_back(static_cast<int>(in.u32()));
+  }
   if (!in.finished() || failed > 1 || version != kVersion) return std::nullopt;
   if (phase > static_cast<std::uint8_t>(engine::Phase::failed)) return std::nullopt;
   t.stand.phase = static_cast<engine::Phase>(phase);

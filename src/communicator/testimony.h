@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/wire.h"
@@ -22,6 +23,7 @@ struct Testimony {
   std::string wire = {};      ///< which leads to stand.waiting_for
   Nanoseconds quiet_for = 0;  ///< no call was made or finished for at least this long
   bool failed = false;
+  std::vector<int> departed = {};  ///< ranks that have said goodbye to this one, ascending
 
   [[nodiscard]] bool inside() const { return entered > finished; }
   /// The number of the call that it is in, or would make next.

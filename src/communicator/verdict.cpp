@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <set>
 #include <utility>
 
 namespace paceline {
@@ -86,7 +87,20 @@ std::optional<Verdict> find_difference(const Hang& hang) {
   return std::nullopt;
 }
 
-// --- 2: no answer
+// --- 2: gone in an orderly way
+std::optional<Verdict> find_departed(const Hang& hang) {
+  std::set<int> departed;
+  for (const auto& testimony : hang.ranks) {
+    if (testimony) departed.insert(testimony->departed.begin(), testimony->departed.end());
+  }
+  if (departed.empty()) return std::nullopt;
+  const std::vector<int> list(departed.begin(), departed.end());
+  return Verdict{ErrorCode::peer_failed, list.front(),
+                 names(hang, list) + has(list) + " left the communicator; " + the_wait(hang) +
+                     ", cannot finish without " + (list.size() == 1 ? "it" : "them")};
+}
+
+// --- 3: no answer
 std::optional<Verdict> find_silent(const Hang& hang) {
   const std::vector<int> silent =
       those(hang, [](const std::optional<Testimony>& t) { return !t.has_value(); });
@@ -96,7 +110,7 @@ std::optional<Verdict> find_silent(const Hang& hang) {
                      " not answer (stopped, or cut off from the others) during " + the_wait(hang)};
 }
 
-// --- 3: outside
+// --- 4: outside
 std::optional<Verdict> find_absent(const Hang& hang) {
   const std::vector<int> absent = those(hang, [&](const std::optional<Testimony>& t) {
     return t && !t->inside() && t->at() <= hang.sequence;
@@ -118,7 +132,7 @@ std::optional<Verdict> find_absent(const Hang& hang) {
                  text + "; raise PACELINE_TIMEOUT if ranks are rightly that far apart"};
 }
 
-// --- 4: a chain
+// --- 5: a chain
 std::string link_text(int rank, const Testimony& t) {
   std::string text = "rank " + std::to_string(rank);
   if (!t.inside()) {
@@ -250,9 +264,15 @@ std::string duration_text(Nanoseconds time) {
 
 Verdict judge(const Hang& hang) {
   if (auto verdict = find_difference(hang)) return *std::move(verdict);
+  if (auto verdict = find_departed(hang)) return *std::move(verdict);
   if (auto verdict = find_silent(hang)) return *std::move(verdict);
   if (auto verdict = find_absent(hang)) return *std::move(verdict);
   return follow_chain(hang);
+}
+
+std::optional<Verdict> judge_broken_wire(const Hang& hang) {
+  if (auto verdict = find_difference(hang)) return verdict;
+  return find_departed(hang);
 }
 
 }  // namespace paceline

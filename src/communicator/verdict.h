@@ -2,9 +2,10 @@
 //
 // The causes, in the order in which they are looked for; the first that is found explains the rest:
 //   1  ranks called different things: from the first call on which they differ, both are named
-//   2  ranks do not answer at all: stopped, or their host is cut off
-//   3  ranks have not made the call, and are outside the library: since when, and after which call
-//   4  every rank is inside: the chain of who waits for whom is followed. It ends at a rank that is
+//   2  ranks have left the communicator, as a neighbour of theirs knows
+//   3  ranks do not answer at all: stopped, or their host is cut off
+//   4  ranks have not made the call, and are outside the library: since when, and after which call
+//   5  every rank is inside: the chain of who waits for whom is followed. It ends at a rank that is
 //      still moving (slow), at one that has finished (what it sent has not arrived), or in a circle
 //      (what some of them sent has not arrived)
 #pragma once
@@ -36,6 +37,10 @@ struct Hang {
 };
 
 Verdict judge(const Hang& hang);
+
+/// The same for a wire that has broken, before a deadline: one of the first two causes, or nothing,
+/// and then the wire itself is to blame (or a death, which the control links tell of).
+std::optional<Verdict> judge_broken_wire(const Hang& hang);
 
 /// How far everybody is, a line however many ranks: "ranks 0-2 are in call #7; rank 3 is done
 /// with call #6".

@@ -77,6 +77,57 @@ TEST(FileStore, RefusesADirectoryThatOthersCanRead) {
   EXPECT_THROW((void)make_file_store(directory.path() / "no" / "parent"), Error);
 }
 
+// Of three ranks rank 0 has not come yet.
+TEST(FileStore, ThatVanishesWhileRanksWaitIsSaidAtOnce) {
+  const bootstrap::TimeLimit limit(std::chrono::seconds(30));
+  const TemporaryDirectory parent;
+  const auto directory = parent.path() / "store";
+  const auto store = make_file_store(directory);
+  std::thread remover([&] {
+    std::this_thread::sleep_for(milliseconds(100));
+    std::filesystem::remove_all(directory);
+  });
+  auto configs = bootstrap::configs_of(3);
+  configs.erase(configs.begin());
+  const auto begin = std::chrono::steady_clock::now();
+  const auto ranks = bootstrap::create_all(configs, store);
+  remover.join();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
+  for (const auto& rank : ranks) {
+    ASSERT_TRUE(rank.error);
+    EXPECT_EQ(rank.error->code(), ErrorCode::bootstrap_failed);
+    EXPECT_TRUE(contains(bootstrap::text_of(rank.error),
+                         "the file store cannot find its directory, which it had when it was "
+                         "opened, " +
+                             directory.string() + ": No such file or directory"))
+        << bootstrap::text_of(rank.error);
+  }
+  // Nor can rank 0 come any more.
+  EXPECT_THROW(store->set("key", "value"), Error);
+}
+
+class BrokenStore final : public Store {
+ public:
+  void set(const std::string&, const std::string&) override {
+    throw std::runtime_error("connection to the key-value server lost");
+  }
+  std::string get(const std::string&, milliseconds) override {
+    throw std::runtime_error("connection to the key-value server lost");
+  }
+};
+
+TEST(CallersStore, WhatItThrowsIsSaidWithTheKey) {
+  const bootstrap::TimeLimit limit(std::chrono::seconds(30));
+  for (const auto& rank :
+       bootstrap::create_all(bootstrap::configs_of(2), std::make_shared<BrokenStore>())) {
+    ASSERT_TRUE(rank.error);
+    EXPECT_EQ(rank.error->code(), ErrorCode::bootstrap_failed);
+    EXPECT_TRUE(contains(bootstrap::text_of(rank.error),
+                         "/rank0\": connection to the key-value server lost"))
+        << bootstrap::text_of(rank.error);
+  }
+}
+
 TEST(FileStore, RanksMeetInIt) {
   const bootstrap::TimeLimit limit(std::chrono::seconds(30));
   const TemporaryDirectory directory;

@@ -234,6 +234,31 @@ TEST(Leaving, ARankThatIsDoneMayGoWhileOthersFinish) {
   }
 }
 
+// Whether it has a wire to those who wait or not, and whether it goes before they call or after.
+TEST(Leaving, TooEarlyIsSaidByEverybody) {
+  for (const bool linked : {true, false}) {
+    for (const std::string wire : {"shm", "tcp"}) {
+      run_world(
+          5,
+          [&](Communicator& comm) {
+            std::vector<float> x(30'000);
+            if (linked) comm.all_reduce(std::span<float>(x), ReduceOp::sum);
+            if (comm.rank() == 3) return;
+            const Error error =
+                expect_error([&] { comm.all_reduce(std::span<float>(x), ReduceOp::sum); });
+            EXPECT_EQ(error.code(), ErrorCode::peer_failed) << error.what();
+            EXPECT_TRUE(has(error, "rank 3 (")) << error.what();
+            EXPECT_TRUE(has(error, "has left the communicator")) << error.what();
+            EXPECT_EQ(error.peer(), 3);
+          },
+          [&](Config& config) {
+            config.timeout = std::chrono::seconds(2);
+            config.transports = {wire};
+          });
+    }
+  }
+}
+
 TEST(Leaving, WorkThatNobodyWaitedForFailsWithTheReason) {
   run_world(2, [](Communicator& comm) {
     if (comm.rank() == 1) return;

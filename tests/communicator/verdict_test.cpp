@@ -69,6 +69,24 @@ TEST(Verdict, ARankThatDoesNotAnswerIsStopped) {
             "call #7, all_reduce(100 x float32, sum), in which rank 0 waits (rank 0 for 60 s)");
 }
 
+TEST(Verdict, ARankThatHasLeftIsKnownToItsNeighbours) {
+  Testimony neighbour = waiting(7, 0);
+  neighbour.departed = {1};
+  const Hang h = hang({waiting(7, 1), std::nullopt, neighbour, std::nullopt});
+  EXPECT_EQ(judge(h).code, ErrorCode::peer_failed);
+  EXPECT_EQ(judge(h).culprit, 1);
+  EXPECT_EQ(judge(h).text,
+            "rank 1 (node, pid 1) has left the communicator; call #7, all_reduce(100 x float32, "
+            "sum), in which ranks 0 and 2 wait (rank 0 for 60 s), cannot finish without it");
+  EXPECT_EQ(judge_broken_wire(h)->text, judge(h).text);
+}
+
+TEST(Verdict, ABrokenWireIsNobodysFaultButOfWhoLeftOrDiffers) {
+  EXPECT_EQ(judge_broken_wire(hang({waiting(7, 1), std::nullopt, outside(7)})), std::nullopt);
+  EXPECT_EQ(judge_broken_wire(hang({waiting(7, 1), waiting(7, 0, kMax)}))->code,
+            ErrorCode::mismatch);
+}
+
 TEST(Verdict, ARankThatIsElsewhereIsNamedWithItsLastCall) {
   const Verdict v =
       judge(hang({waiting(7, 3), waiting(7, 3), waiting(7, 0), outside(7, 59 * kSecond)}));
@@ -140,6 +158,7 @@ TEST(Testimony, IsReadBackAndGarbageIsRefused) {
   Testimony t = waiting(7, 3);
   t.quiet_for = 12;
   t.failed = true;
+  t.departed = {2, 5};
   const Bytes bytes = t.write();
   const auto back = Testimony::read(bytes);
   ASSERT_TRUE(back);
@@ -149,6 +168,7 @@ TEST(Testimony, IsReadBackAndGarbageIsRefused) {
   EXPECT_EQ(back->stand.steps, 12u);
   EXPECT_EQ(back->wire, "tcp");
   EXPECT_TRUE(back->failed);
+  EXPECT_EQ(back->departed, t.departed);
   for (std::size_t n = 0; n < bytes.size(); ++n) {
     EXPECT_FALSE(Testimony::read(ConstBytes(bytes).first(n))) << n;
   }
