@@ -20,12 +20,54 @@ std::unique_ptr<Schedule> make_all_reduce(Algorithm algorithm, const Shape& shap
       return direct_all_reduce(shape, rank);
     case Algorithm::automatic:
     case Algorithm::binomial:
+    case Algorithm::halving_doubling:
+    case Algorithm::tree:
+    case Algorithm::bruck:
+    case Algorithm::scatter_all_gather:
       return nullptr;
   }
   return nullptr;
 }
 
 }  // namespace
+
+Blocks blocks_of(Collective collective, const Shape& shape, int rank) {
+  const int at_root = rank == shape.root ? 1 : 0;
+  switch (collective) {
+    case Collective::all_reduce:
+    case Collective::broadcast:
+    case Collective::barrier:
+      return {1, 1};
+    case Collective::reduce:
+      return {1, at_root};
+    case Collective::reduce_scatter:
+      return {shape.size, 1};
+    case Collective::all_gather:
+      return {1, shape.size};
+    case Collective::all_to_all:
+      return {shape.size, shape.size};
+    case Collective::gather:
+      return {1, at_root * shape.size};
+    case Collective::scatter:
+      return {at_root * shape.size, 1};
+  }
+  return {};
+}
+
+std::optional<int> shared_block(Collective collective, const Shape& shape, int rank) {
+  const Blocks blocks = blocks_of(collective, shape, rank);
+  if (blocks.input == 0 || blocks.output == 0) return std::nullopt;
+  if (collective == Collective::all_to_all) return std::nullopt;
+  return blocks.input == blocks.output ? 0 : rank;
+}
+
+Grain grain_of(Collective collective, Algorithm algorithm, const Shape& shape) {
+  if (collective == Collective::all_reduce &&
+      (algorithm == Algorithm::ring || algorithm == Algorithm::direct)) {
+    return {.pieces = shape.size};
+  }
+  return {};
+}
 
 std::unique_ptr<Schedule> make_schedule(Collective collective, Algorithm algorithm,
                                         const Shape& shape, int rank) {
@@ -41,6 +83,13 @@ std::unique_ptr<Schedule> make_schedule(Collective collective, Algorithm algorit
       nothing.count = 0;
       return recursive_doubling_all_reduce(nothing, rank);
     }
+    case Collective::reduce_scatter:
+    case Collective::all_gather:
+    case Collective::all_to_all:
+    case Collective::reduce:
+    case Collective::gather:
+    case Collective::scatter:
+      return nullptr;
   }
   return nullptr;
 }

@@ -13,6 +13,30 @@
 // The k-th put-or-signal from rank a to rank b matches the k-th wait of b for a, and both name the
 // same slice of b's.
 //
+// Blocks. `Shape::count` is the length of one block. What a rank gives and gets is one block, or a
+// block for each rank, in the order of the ranks:
+//
+//                    input                 output
+//   all_reduce       1                     1
+//   broadcast        the output is the input: 1, of which only the root's is filled
+//   reduce           1                     1 at the root, none elsewhere
+//   reduce_scatter   p                     1: the sum of everybody's block `rank`
+//   all_gather       1                     p
+//   all_to_all       p: block j for rank j p: block j from rank j
+//   gather           1                     p at the root, none elsewhere
+//   scatter          p at the root         1
+//
+// Block b of an input or output is its elements [b * count, (b + 1) * count), and a slice of one
+// lies within one block: where the blocks of the caller's memory really are is the engine's
+// business. In place, the one block is the rank's own among the p of the other buffer (all_gather,
+// gather, reduce_scatter, scatter), or both are the same (all_reduce, reduce, broadcast). An
+// all_to_all is never in place here.
+//
+// Results. A reduce that stores into an output is the last one of those elements: every rank's
+// contribution is in its sources. (What is done once to a sum, like dividing it for an average, is
+// done there.) The order in which contributions are combined depends on the element only, never
+// on who computes it or how an edge is lowered.
+//
 // Mapped peers. Where a peer's memory can be loaded and stored, `reduce` may use its slices
 // directly. An operand therefore names the owner and the owner's slice; a source also names the
 // local slice (`fallback`) that holds the same data where mapping is not possible. A put marked
@@ -34,6 +58,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "paceline/types.h"
 
@@ -81,8 +106,8 @@ struct Operand {
 /// What all ranks know about an operation (or one instance of it).
 struct Shape {
   int size = 1;             ///< ranks
-  std::uint64_t count = 0;  ///< elements
-  int root = 0;             ///< broadcast
+  std::uint64_t count = 0;  ///< elements of one block
+  int root = 0;             ///< broadcast, reduce, gather, scatter
   /// Chunks start at multiples of this many elements where they can, so that ranks do not write
   /// into each other's cache lines: 64 / bytes of an element.
   std::uint64_t alignment = 16;
@@ -101,6 +126,16 @@ class Schedule {
   [[nodiscard]] virtual std::uint64_t scratch() const = 0;
 };
 
+/// How many blocks a rank's input and output have: 0, 1 or Shape::size.
+struct Blocks {
+  int input = 1;
+  int output = 1;
+};
+Blocks blocks_of(Collective collective, const Shape& shape, int rank);
+/// In place: which block of the longer one of input and output the other one is. Nothing where that
+/// rank lacks one of the two, and for all_to_all.
+std::optional<int> shared_block(Collective collective, const Shape& shape, int rank);
+
 /// Elements of chunk `chunk` of `count` elements in `size` chunks: all chunks but the last ones
 /// have the same length, a multiple of `alignment`; the last ones may be shorter or empty.
 struct ChunkBounds {
@@ -108,6 +143,14 @@ struct ChunkBounds {
   std::uint64_t length = 0;
 };
 ChunkBounds chunk_bounds(const Shape& shape, int chunk);
+
+/// How long puts are, the same for all ranks: each carries at most a chunk of a block cut into
+/// `pieces`, or `blocks` whole ones.
+struct Grain {
+  int pieces = 1;
+  int blocks = 1;
+};
+Grain grain_of(Collective collective, Algorithm algorithm, const Shape& shape);
 
 /// The algorithms. `rank` is 0 <= rank < shape.size. Each is described in its own file.
 std::unique_ptr<Schedule> ring_all_reduce(const Shape& shape, int rank);

@@ -19,7 +19,17 @@ enum class DataType : std::uint8_t { float32 = 1, float64 = 2, int32 = 3, int64 
 enum class ReduceOp : std::uint8_t { sum = 1, prod = 2, min = 3, max = 4 };
 
 /// What the ranks do together. The numeric values travel on the wire.
-enum class Collective : std::uint8_t { all_reduce = 1, broadcast = 2, barrier = 3 };
+enum class Collective : std::uint8_t {
+  all_reduce = 1,
+  broadcast = 2,
+  barrier = 3,
+  reduce_scatter = 4,
+  all_gather = 5,
+  all_to_all = 6,
+  reduce = 7,
+  gather = 8,
+  scatter = 9,
+};
 
 /// How they do it. `automatic` lets the library choose; the choice is the same on every rank.
 /// The numeric values travel on the wire.
@@ -28,7 +38,11 @@ enum class Algorithm : std::uint8_t {
   ring = 1,                ///< bandwidth-optimal, any wire
   recursive_doubling = 2,  ///< latency-optimal, any number of ranks
   direct = 3,              ///< every pair; one pass where peers' memory can be mapped
-  binomial = 4,            ///< broadcast down a binomial tree
+  binomial = 4,            ///< along a binomial tree from or to the root
+  halving_doubling = 5,    ///< halves of the data, then of those: few steps and little data
+  tree = 6,                ///< two binary trees, each for half of the data
+  bruck = 7,               ///< all_gather and all_to_all in log2(ranks) steps, any number of ranks
+  scatter_all_gather = 8,  ///< broadcast of large data
 };
 
 /// How an RDMA link says that data has arrived. `automatic` takes immediates where both ends have
@@ -56,7 +70,17 @@ constexpr bool is_valid(ReduceOp op) {
   return op >= ReduceOp::sum && op <= ReduceOp::max;
 }
 constexpr bool is_valid(Collective c) {
-  return c >= Collective::all_reduce && c <= Collective::barrier;
+  return c >= Collective::all_reduce && c <= Collective::scatter;
+}
+
+/// True if the ranks' contributions are combined, by a ReduceOp.
+constexpr bool reduces(Collective c) {
+  return c == Collective::all_reduce || c == Collective::reduce || c == Collective::reduce_scatter;
+}
+/// True if one rank is the root.
+constexpr bool has_root(Collective c) {
+  return c == Collective::broadcast || c == Collective::reduce || c == Collective::gather ||
+         c == Collective::scatter;
 }
 
 /// The spelling used in messages, flags and configuration: "float32", "sum", "all_reduce", "ring".

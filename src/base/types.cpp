@@ -32,6 +32,12 @@ constexpr std::array kCollectives = {
     Spelling{Collective::all_reduce, "all_reduce"},
     Spelling{Collective::broadcast, "broadcast"},
     Spelling{Collective::barrier, "barrier"},
+    Spelling{Collective::reduce_scatter, "reduce_scatter"},
+    Spelling{Collective::all_gather, "all_gather"},
+    Spelling{Collective::all_to_all, "all_to_all"},
+    Spelling{Collective::reduce, "reduce"},
+    Spelling{Collective::gather, "gather"},
+    Spelling{Collective::scatter, "scatter"},
 };
 constexpr std::array kAlgorithms = {
     Spelling{Algorithm::automatic, "automatic"},
@@ -39,6 +45,10 @@ constexpr std::array kAlgorithms = {
     Spelling{Algorithm::recursive_doubling, "recursive_doubling"},
     Spelling{Algorithm::direct, "direct"},
     Spelling{Algorithm::binomial, "binomial"},
+    Spelling{Algorithm::halving_doubling, "halving_doubling"},
+    Spelling{Algorithm::tree, "tree"},
+    Spelling{Algorithm::bruck, "bruck"},
+    Spelling{Algorithm::scatter_all_gather, "scatter_all_gather"},
 };
 constexpr std::array kIbNotify = {
     Spelling{IbNotify::automatic, "auto"},

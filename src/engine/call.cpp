@@ -21,6 +21,20 @@ std::string Call::text() const {
     case Collective::all_reduce:
       s += elements + ", " + std::string(to_string(op));
       break;
+    case Collective::reduce_scatter:
+      s += elements + " per rank, " + std::string(to_string(op));
+      break;
+    case Collective::reduce:
+      s += elements + ", " + std::string(to_string(op)) + ", root " + std::to_string(root);
+      break;
+    case Collective::all_gather:
+    case Collective::all_to_all:
+      s += elements + " per rank";
+      break;
+    case Collective::gather:
+    case Collective::scatter:
+      s += elements + " per rank, root " + std::to_string(root);
+      break;
     case Collective::broadcast:
       s += elements + ", root " + std::to_string(root);
       break;

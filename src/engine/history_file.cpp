@@ -38,8 +38,8 @@ Json facts(const OperationRecord& r) {
     json["count"] = r.count;
     json["bytes"] = r.bytes;
   }
-  if (r.collective == Collective::all_reduce) json["op"] = to_string(r.op);
-  if (r.collective == Collective::broadcast) json["root"] = r.root;
+  if (reduces(r.collective)) json["op"] = to_string(r.op);
+  if (has_root(r.collective)) json["root"] = r.root;
   json["algorithm"] = to_string(r.algorithm);
   json["outcome"] = to_string(r.outcome);
   json["waited_for"] = rank_of(r.waited_for);

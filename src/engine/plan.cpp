@@ -10,20 +10,6 @@ namespace paceline::engine {
 
 namespace {
 
-// Into how many chunks an algorithm cuts an instance: a put carries one of them.
-int chunks_of(Algorithm algorithm, int size) {
-  switch (algorithm) {
-    case Algorithm::ring:
-    case Algorithm::direct:
-      return size;
-    case Algorithm::automatic:
-    case Algorithm::recursive_doubling:
-    case Algorithm::binomial:
-      break;
-  }
-  return 1;
-}
-
 }  // namespace
 
 Plan::Plan(const Call& call, const PlanOptions& options) : call_(call) {
