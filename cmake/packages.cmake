@@ -65,8 +65,8 @@ if(PACELINE_BUILD_TOOLS)
   list(APPEND components tools)
   paceline_package(tools NAME paceline-tools SECTION utils SHLIBDEPS TEXT
     "collective communication for distributed training (programs)
-paceline says what of the machine the library can use, all_reduce_perf times
-its collectives and checks their results.")
+paceline says what of the machine the library can use, all_reduce_perf and its like time
+its collectives and check their results.")
 endif()
 
 set(CPACK_COMPONENTS_ALL ${components})

@@ -31,29 +31,6 @@ std::unique_ptr<Schedule> make_all_reduce(Algorithm algorithm, const Shape& shap
 
 }  // namespace
 
-Blocks blocks_of(Collective collective, const Shape& shape, int rank) {
-  const int at_root = rank == shape.root ? 1 : 0;
-  switch (collective) {
-    case Collective::all_reduce:
-    case Collective::broadcast:
-    case Collective::barrier:
-      return {1, 1};
-    case Collective::reduce:
-      return {1, at_root};
-    case Collective::reduce_scatter:
-      return {shape.size, 1};
-    case Collective::all_gather:
-      return {1, shape.size};
-    case Collective::all_to_all:
-      return {shape.size, shape.size};
-    case Collective::gather:
-      return {1, at_root * shape.size};
-    case Collective::scatter:
-      return {at_root * shape.size, 1};
-  }
-  return {};
-}
-
 std::optional<int> shared_block(Collective collective, const Shape& shape, int rank) {
   const Blocks blocks = blocks_of(collective, shape, rank);
   if (blocks.input == 0 || blocks.output == 0) return std::nullopt;

@@ -126,12 +126,9 @@ class Schedule {
   [[nodiscard]] virtual std::uint64_t scratch() const = 0;
 };
 
-/// How many blocks a rank's input and output have: 0, 1 or Shape::size.
-struct Blocks {
-  int input = 1;
-  int output = 1;
-};
-Blocks blocks_of(Collective collective, const Shape& shape, int rank);
+inline Blocks blocks_of(Collective collective, const Shape& shape, int rank) {
+  return paceline::blocks_of(collective, rank, shape.size, shape.root);
+}
 /// In place: which block of the longer one of input and output the other one is. Nothing where that
 /// rank lacks one of the two, and for all_to_all.
 std::optional<int> shared_block(Collective collective, const Shape& shape, int rank);

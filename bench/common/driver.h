@@ -9,41 +9,19 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <exception>
-#include <iostream>
 #include <memory>
 #include <new>
 #include <string>
 #include <vector>
 
 #include "common/across_ranks.h"
+#include "common/operation.h"
 #include "common/options.h"
 #include "common/report.h"
 #include "common/statistics.h"
 #include "paceline/paceline.hpp"
 
 namespace paceline::bench {
-
-/// One element type and operation of one collective; `count` is what the collective's own count is.
-class Operation {
- public:
-  virtual ~Operation() = default;
-  virtual void call(const void* in, void* out, std::size_t count) = 0;
-  virtual void call_and_wait(const void* in, void* out, std::size_t count) = 0;
-  /// Fills this rank's input for the check; `check` counts wrong elements of its output.
-  virtual void fill(void* in, std::size_t count) = 0;
-  [[nodiscard]] virtual std::uint64_t check(const void* out, std::size_t count) = 0;
-  [[nodiscard]] virtual Algorithm algorithm(std::size_t count) = 0;
-  /// busbw = algbw times this.
-  [[nodiscard]] virtual double bus_factor() const = 0;
-};
-
-/// A collective under test.
-class Subject {
- public:
-  virtual ~Subject() = default;
-  [[nodiscard]] virtual std::unique_ptr<Operation> prepare(DataType type, ReduceOp op) = 0;
-};
 
 /// Memory for one buffer, touched, from either source.
 class Buffer {
@@ -73,9 +51,9 @@ class Buffer {
 
 class Driver {
  public:
-  Driver(Communicator& comm, Subject& subject, const Options& options)
+  Driver(Communicator& comm, Collective collective, const Options& options)
       : comm_(comm),
-        subject_(subject),
+        collective_(collective),
         options_(options),
         report_(comm.rank() == 0, options.percentiles, options.json),
         in_(comm, options.memory, options.sizes().back()),
@@ -146,59 +124,65 @@ class Driver {
   }
 
   void measure(DataType type, ReduceOp op, std::uint64_t bytes) {
-    const std::unique_ptr<Operation> operation = subject_.prepare(type, op);
+    const int root = has_root(collective_) ? options_.root : -1;
+    const std::unique_ptr<Operation> operation =
+        make_operation(comm_, collective_, type, op, std::max(root, 0));
+    const auto blocks = static_cast<std::uint64_t>(operation->blocks());
     Row row;
-    row.count = bytes / size_of(type);
-    row.bytes = row.count * size_of(type);
+    row.count = bytes / size_of(type) / blocks;
+    row.bytes = row.count * size_of(type) * blocks;
     row.type = to_string(type);
-    row.op = to_string(op);
-    row.algorithm = to_string(operation->algorithm(row.count));
+    row.op = reduces(collective_) ? to_string(op) : "none";
+    row.root = root;
+    row.algorithm = to_string(comm_.algorithm_for(collective_, row.count, type));
     const std::string what = std::to_string(row.bytes) + " bytes, " + row.type + ", " + row.op;
-    row.out_of_place = figures(*operation, row, out_.data(), what + ", out of place");
-    row.in_place = figures(*operation, row, in_.data(), what + ", in place");
+    row.out_of_place = figures(*operation, row, {in_.data(), out_.data()}, what + ", out of place");
+    row.in_place =
+        figures(*operation, row, operation->in_place(in_.data(), row.count), what + ", in place");
     report_.row(row);
   }
 
-  // `out` is the output, or the input's own memory for in place.
-  Figures figures(Operation& operation, const Row& row, std::byte* out, const std::string& what) {
+  Figures figures(Operation& operation, const Row& row, const Buffers& buffers,
+                  const std::string& what) {
     report_.progress(what + ": timing");
     // All values are whole numbers: repeated in place, sums and products grow, to infinity in the
     // end, but never sink below the normal range, where arithmetic would cost time of its own.
-    operation.fill(in_.data(), row.count);
-    Figures figures = time(operation, row.count, out);
+    operation.fill(buffers, row.count);
+    Figures figures = time(operation, row.count, buffers);
     figures.algorithm_rate = gigabytes_per_second(static_cast<double>(row.bytes), figures.time);
-    figures.bus_rate = figures.algorithm_rate * operation.bus_factor();
+    figures.bus_rate = figures.algorithm_rate * bus_factor(collective_, comm_.size());
     if (options_.check) {
       report_.progress(what + ": checking");
-      figures.wrong = check(operation, row, out);
+      figures.wrong = check(operation, row, buffers);
     }
     return figures;
   }
 
-  void call(Operation& operation, std::size_t count, std::byte* out) {
+  void call(Operation& operation, std::size_t count, const Buffers& buffers) {
     if (options_.blocking) {
-      operation.call(in_.data(), out, count);
+      operation.call(buffers, count);
     } else {
-      operation.call_and_wait(in_.data(), out, count);
+      operation.start(buffers, count).wait();
     }
   }
 
-  Figures time(Operation& operation, std::size_t count, std::byte* out) {
-    for (std::uint64_t i = 0; i < options_.warmups; ++i) call(operation, count, out);
+  Figures time(Operation& operation, std::size_t count, const Buffers& buffers) {
+    for (std::uint64_t i = 0; i < options_.warmups; ++i) call(operation, count, buffers);
     const std::size_t iterations =
-        options_.iterations > 0 ? options_.iterations
-                                : iterations_for(kGoalMicroseconds, probe(operation, count, out));
+        options_.iterations > 0
+            ? options_.iterations
+            : iterations_for(kGoalMicroseconds, probe(operation, count, buffers));
     std::vector<double> each(options_.percentiles ? iterations : 0);
     comm_.barrier();
     const Clock::time_point start = Clock::now();
     if (options_.percentiles) {
       for (double& one : each) {
         const Clock::time_point begin = Clock::now();
-        call(operation, count, out);
+        call(operation, count, buffers);
         one = microseconds_since(begin);
       }
     } else {
-      for (std::size_t i = 0; i < iterations; ++i) call(operation, count, out);
+      for (std::size_t i = 0; i < iterations; ++i) call(operation, count, buffers);
     }
     const double all = microseconds_since(start);
 
@@ -213,58 +197,29 @@ class Driver {
   }
 
   // How long a call takes, roughly, and alike on all ranks.
-  double probe(Operation& operation, std::size_t count, std::byte* out) {
+  double probe(Operation& operation, std::size_t count, const Buffers& buffers) {
     constexpr int kCalls = 3;
     comm_.barrier();
     const Clock::time_point start = Clock::now();
-    for (int i = 0; i < kCalls; ++i) call(operation, count, out);
+    for (int i = 0; i < kCalls; ++i) call(operation, count, buffers);
     return combine(comm_, microseconds_since(start) / kCalls, Across::max);
   }
 
   // The output is spoilt first, so that what an earlier run left there cannot pass for a result.
-  std::uint64_t check(Operation& operation, const Row& row, std::byte* out) {
+  std::uint64_t check(Operation& operation, const Row& row, const Buffers& buffers) {
     constexpr int kSpoilt = 0xff;
-    std::memset(out, kSpoilt, row.bytes);
-    operation.fill(in_.data(), row.count);
-    call(operation, row.count, out);
-    return total(comm_, operation.check(out, row.count));
+    std::memset(buffers.out, kSpoilt, operation.output_bytes(row.count));
+    operation.fill(buffers, row.count);
+    call(operation, row.count, buffers);
+    return total(comm_, operation.check(buffers, row.count));
   }
 
   Communicator& comm_;
-  Subject& subject_;
+  const Collective collective_;
   const Options& options_;
   Report report_;
   Buffer in_;
   Buffer out_;
 };
-
-/// main() of a *_perf program. `make_subject(comm)` gives a std::unique_ptr<Subject>. The exit code
-/// is 0 if all is well, 1 if anything was wrong, 2 for an error.
-template <class MakeSubject>
-int perf_main(int argc, char** argv, const std::string& program, const std::string& description,
-              MakeSubject make_subject) {
-  int rank = 0;
-  try {
-    const Config config = Config::from_environment();
-    rank = config.rank;
-    CLI::App app{description, program};
-    Options options;
-    add_options(app, options);
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {
-      std::ostream silent(nullptr);
-      return app.exit(error, rank == 0 ? std::cout : silent, rank == 0 ? std::cerr : silent) == 0
-                 ? 0
-                 : 2;
-    }
-    Communicator comm = Communicator::create(config);
-    const std::unique_ptr<Subject> subject = make_subject(comm);
-    return Driver(comm, *subject, options).run(program) == 0 ? 0 : 1;
-  } catch (const std::exception& error) {
-    std::cerr << program << ": rank " << rank << ": " << error.what() << std::endl;
-    return 2;
-  }
-}
 
 }  // namespace paceline::bench

@@ -33,6 +33,7 @@ struct Options {
   bool percentiles = false;
   MemorySource memory = MemorySource::allocate;
   std::string json;
+  int root = 0;
 
   [[nodiscard]] std::vector<std::uint64_t> sizes() const { return sweep(begin, end, step, factor); }
 };
@@ -99,6 +100,8 @@ inline void add_options(CLI::App& app, Options& o) {
       app, "-d,--datatype", o.types,
       {DataType::float32, DataType::float64, DataType::int32, DataType::int64},
       [](const std::string& text) { return data_type_from(text); }, "element type [float32]");
+  app.add_option("-r,--root", o.root, "the root's rank, where there is one [0]")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("-c,--check", o.check, "check every element after the timing, 0 or 1 [1]");
   app.add_option("-z,--blocking", o.blocking,
                  "1: the blocking call; 0: the asynchronous one and wait() [1]");

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <vector>
 
+#include "paceline/types.h"
+
 namespace paceline::bench {
 
 /// The smallest value that at least `share` (0 < share <= 1) of the values do not exceed; 0 if
@@ -27,11 +29,28 @@ inline double gigabytes_per_second(double bytes, double microseconds) {
   return microseconds > 0 ? bytes / microseconds * 1e-3 : 0;
 }
 
-/// What a wire of every rank must carry in an all_reduce, as a multiple of the message: each of
-/// the `ranks` sends (n-1)/n of it twice. Comparable between numbers of ranks and with the wire's
-/// own speed.
-inline double all_reduce_bus_factor(int ranks) {
-  return ranks > 1 ? 2.0 * (ranks - 1) / ranks : 0.0;
+/// What the busiest wire of a rank must carry at least, as a multiple of the message: comparable
+/// between numbers of ranks and with the wire's own speed. As nccl-tests defines it (its
+/// doc/PERFORMANCE.md): in an all_reduce each of the n ranks sends (n-1)/n of the message twice;
+/// where a buffer holds a block for each rank, the own one of n does not travel.
+inline double bus_factor(Collective collective, int ranks) {
+  if (ranks <= 1) return 0.0;
+  const double others = static_cast<double>(ranks - 1) / ranks;
+  switch (collective) {
+    case Collective::all_reduce:
+      return 2.0 * others;
+    case Collective::broadcast:
+    case Collective::reduce:
+    case Collective::barrier:
+      return 1.0;
+    case Collective::reduce_scatter:
+    case Collective::all_gather:
+    case Collective::all_to_all:
+    case Collective::gather:
+    case Collective::scatter:
+      return others;
+  }
+  return 0.0;
 }
 
 /// How many calls to time, so that they take about `goal` microseconds in all.

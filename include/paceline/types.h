@@ -83,6 +83,35 @@ constexpr bool has_root(Collective c) {
          c == Collective::scatter;
 }
 
+/// How many blocks of `count` elements a rank's input and output have, `count` being what it calls
+/// the collective with: 0 (that buffer is not used), 1, or one for each rank.
+struct Blocks {
+  int input = 1;
+  int output = 1;
+};
+constexpr Blocks blocks_of(Collective c, int rank, int size, int root) {
+  const int at_root = rank == root ? 1 : 0;
+  switch (c) {
+    case Collective::all_reduce:
+    case Collective::broadcast:
+    case Collective::barrier:
+      return {1, 1};
+    case Collective::reduce:
+      return {1, at_root};
+    case Collective::reduce_scatter:
+      return {size, 1};
+    case Collective::all_gather:
+      return {1, size};
+    case Collective::all_to_all:
+      return {size, size};
+    case Collective::gather:
+      return {1, at_root * size};
+    case Collective::scatter:
+      return {at_root * size, 1};
+  }
+  return {0, 0};
+}
+
 /// The spelling used in messages, flags and configuration: "float32", "sum", "all_reduce", "ring".
 /// "?" for a value that is not an enumerator.
 PACELINE_API std::string_view to_string(DataType type);

@@ -114,18 +114,8 @@ bool read_ib_notify(Config& config, std::string_view text) {
   return notify.has_value();
 }
 
-// binomial is what broadcast always takes; forcing it on an all_reduce would mean nothing.
 bool valid_algorithm(const Config& config) {
-  switch (config.algorithm) {
-    case Algorithm::automatic:
-    case Algorithm::ring:
-    case Algorithm::recursive_doubling:
-    case Algorithm::direct:
-      return true;
-    case Algorithm::binomial:
-      return false;
-  }
-  return false;
+  return config.algorithm <= Algorithm::scatter_all_gather;
 }
 
 bool valid_segment(const Config& config) {
@@ -234,10 +224,14 @@ constexpr std::array kVariables = {
              [](C& c, Text t) { return read_number<int>(c.tcp_links, t); },
              [](const C& c) { return within(c.tcp_links, 1, kMaxLinks); },
              [](const C& c) { return std::to_string(c.tcp_links); }},
-    Variable{"PACELINE_ALGORITHM", "algorithm", "automatic, ring, recursive_doubling or direct",
-             "How all_reduce runs. automatic chooses by size, and alike on every rank.",
-             read_algorithm, valid_algorithm,
-             [](const C& c) { return std::string(to_string(c.algorithm)); }},
+    Variable{
+        "PACELINE_ALGORITHM", "algorithm",
+        "automatic, ring, recursive_doubling, direct, binomial, halving_doubling, tree, bruck or "
+        "scatter_all_gather",
+        "How those collectives run that offer it. The others, and all with automatic, choose by "
+        "size, and alike on every rank.",
+        read_algorithm, valid_algorithm,
+        [](const C& c) { return std::string(to_string(c.algorithm)); }},
     Variable{"PACELINE_EAGER_BYTES", "eager_bytes", "0..4096",
              "Messages up to this many bytes travel inside the announcement.",
              [](C& c, Text t) { return read_number<std::size_t>(c.eager_bytes, t); },

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <string>
 
-#include "collectives/schedule.h"
 #include "paceline/error.h"
 
 namespace paceline {
@@ -54,13 +53,7 @@ std::string in_place_form(Collective collective) {
   return "the same buffer for both";
 }
 
-// Blocks that this rank's two buffers have.
-collectives::Blocks blocks(const Arguments& a, int rank, int size) {
-  const collectives::Shape shape{.size = size, .count = a.count, .root = a.root};
-  return collectives::blocks_of(a.collective, shape, rank);
-}
-
-void check_overlap(const Arguments& a, int rank, const collectives::Blocks& blocks) {
+void check_overlap(const Arguments& a, int rank, const Blocks& blocks) {
   if (blocks.input == 0 || blocks.output == 0 || a.count == 0) return;
   const std::size_t block = a.count * size_of(a.type);
   const auto in = reinterpret_cast<std::uintptr_t>(a.in);
@@ -101,7 +94,7 @@ void Arguments::check(int rank, int size) const {
     refuse("root " + std::to_string(root) + " is not a rank of this communicator: 0 to " +
            std::to_string(size - 1) + " are");
   }
-  const collectives::Blocks mine = blocks(*this, rank, size);
+  const Blocks mine = blocks_of(collective, rank, size, root);
   check_count(count, type, std::max({mine.input, mine.output, 1}));
   const bool one = collective == Collective::broadcast;
   if (mine.input > 0) check_pointer(in, one ? "buffer" : "in", count, type);
@@ -114,7 +107,7 @@ engine::Call Arguments::call() const {
 }
 
 engine::Buffers Arguments::buffers(int rank, int size) const {
-  const collectives::Blocks mine = blocks(*this, rank, size);
+  const Blocks mine = blocks_of(collective, rank, size, root);
   return {mine.input > 0 ? static_cast<const std::byte*>(in) : nullptr,
           mine.output > 0 ? static_cast<std::byte*>(out) : nullptr};
 }

@@ -7,7 +7,6 @@
 
 namespace paceline::engine {
 
-using collectives::Blocks;
 using collectives::Grain;
 
 Plan::Plan(const Call& call, const PlanOptions& options) : call_(call), size_(options.size) {
@@ -30,7 +29,7 @@ void Plan::cut(const PlanOptions& options) {
   const Grain grain = collectives::grain_of(call_.collective, call_.algorithm, whole);
   const auto pieces = static_cast<std::uint64_t>(grain.pieces);
   // The root's, where only the root has them.
-  const Blocks blocks = collectives::blocks_of(call_.collective, whole, call_.root);
+  const Blocks blocks = blocks_of(call_.collective, call_.root, size_, call_.root);
   const auto parts = std::max<std::uint64_t>(
       pieces, static_cast<std::uint64_t>(std::max(blocks.input, blocks.output)));
 
@@ -64,7 +63,7 @@ void Plan::cut(const PlanOptions& options) {
     last_ = collectives::make_schedule(call_.collective, call_.algorithm, part, options.rank);
   }
   const std::uint64_t scratch = std::max(full_->scratch(), last_->scratch());
-  const Blocks mine = collectives::blocks_of(call_.collective, whole, options.rank);
+  const Blocks mine = blocks_of(call_.collective, options.rank, size_, call_.root);
   shadow_offset_ = 2 * round_up(scratch * element, kLinePair);
   lane_stride_ =
       shadow_offset_ +

@@ -78,7 +78,7 @@ class Plan {
     return {size_, call_.count, call_.root, kCacheLine / size_of(call_.type)};
   }
   [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> total(int rank) const {
-    const collectives::Blocks blocks = collectives::blocks_of(call_.collective, shape(), rank);
+    const Blocks blocks = blocks_of(call_.collective, rank, size_, call_.root);
     return {static_cast<std::uint64_t>(blocks.input) * call_.count,
             static_cast<std::uint64_t>(blocks.output) * call_.count};
   }

@@ -31,9 +31,11 @@ TEST(Statistics, AGigabyteHasTenToTheNineBytes) {
 }
 
 TEST(Statistics, BusFactorOfAllReduce) {
-  EXPECT_EQ(all_reduce_bus_factor(1), 0);
-  EXPECT_DOUBLE_EQ(all_reduce_bus_factor(2), 1);
-  EXPECT_DOUBLE_EQ(all_reduce_bus_factor(4), 1.5);
+  EXPECT_EQ(bus_factor(Collective::all_reduce, 1), 0);
+  EXPECT_DOUBLE_EQ(bus_factor(Collective::all_reduce, 2), 1);
+  EXPECT_DOUBLE_EQ(bus_factor(Collective::all_reduce, 4), 1.5);
+  EXPECT_DOUBLE_EQ(bus_factor(Collective::broadcast, 4), 1);
+  EXPECT_DOUBLE_EQ(bus_factor(Collective::all_gather, 4), 0.75);
 }
 
 TEST(Statistics, IterationsFillTheGoalWithinBounds) {

@@ -65,6 +65,9 @@ def check(program: pathlib.Path, pages: pathlib.Path) -> list:
     page = pages / f"{program.name}.1"
     if not page.exists():
         return [f"{program.name} has no manual page {page}"]
+    text = page.read_text()
+    if text.startswith(".so man1/"):  # documented together with another one
+        page = pages / text.split("/")[1].strip()
     lint = subprocess.run(["mandoc", "-Tlint", "-Wwarning", page], text=True, capture_output=True,
                           check=False)
     problems = [lint.stdout + lint.stderr] if lint.returncode != 0 else []

@@ -1,0 +1,186 @@
+// One collective of one element type and operation: how it is called, what goes in, and whether
+// what comes out is right.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "common/pattern.h"
+#include "paceline/paceline.hpp"
+
+namespace paceline::bench {
+
+struct Buffers {
+  std::byte* in = nullptr;
+  std::byte* out = nullptr;
+};
+
+/// `count` is the collective's own: elements of one block.
+class Operation {
+ public:
+  virtual ~Operation() = default;
+  /// Blocks of the longer one of the two buffers: nccl-tests' "size" is the bytes of that.
+  [[nodiscard]] virtual int blocks() const = 0;
+  /// A broadcast is in place by itself; out of place, the root copies first.
+  virtual void call(const Buffers& buffers, std::size_t count) = 0;
+  virtual Work start(const Buffers& buffers, std::size_t count) = 0;
+  /// The two buffers of a call in place within one of size() blocks.
+  [[nodiscard]] virtual Buffers in_place(std::byte* memory, std::size_t count) const = 0;
+  [[nodiscard]] virtual std::size_t output_bytes(std::size_t count) const = 0;
+  /// Fills this rank's input for the check; `check` counts wrong elements of its output.
+  virtual void fill(const Buffers& buffers, std::size_t count) = 0;
+  [[nodiscard]] virtual std::uint64_t check(const Buffers& buffers, std::size_t count) = 0;
+};
+
+/// Where blocks differ, each is a pattern of a number of its own: what rank r has for rank j is
+/// pattern r * size + j.
+template <class T>
+class TypedOperation final : public Operation {
+ public:
+  TypedOperation(Communicator& comm, Collective collective, ReduceOp op, int root)
+      : comm_(comm),
+        collective_(collective),
+        op_(op),
+        root_(root),
+        mine_(blocks_of(collective, comm.rank(), comm.size(), root)) {
+    const bool fills = collective != Collective::broadcast || comm.rank() == root;
+    for (int block = 0; fills && block < mine_.input; ++block) {
+      input_.push_back(Pattern<T>::input(pattern_op(), pattern_in(block), patterns()));
+    }
+    for (int block = 0; block < mine_.output; ++block) {
+      output_.push_back(reduces(collective)
+                            ? Pattern<T>::result(op, comm.size())
+                            : Pattern<T>::input(pattern_op(), pattern_out(block), patterns()));
+    }
+  }
+
+  [[nodiscard]] int blocks() const override {
+    const Blocks of_root = blocks_of(collective_, root_, comm_.size(), root_);
+    return std::max(of_root.input, of_root.output);
+  }
+
+  void call(const Buffers& b, std::size_t n) override {
+    switch (collective_) {
+      case Collective::all_reduce:
+        return comm_.all_reduce(b.in, b.out, n, kType, op_);
+      case Collective::broadcast:
+        if (comm_.rank() == root_ && b.in != b.out) std::memcpy(b.out, b.in, n * sizeof(T));
+        return comm_.broadcast(b.out, n, kType, root_);
+      case Collective::barrier:
+        return comm_.barrier();
+      case Collective::reduce_scatter:
+        return comm_.reduce_scatter(b.in, b.out, n, kType, op_);
+      case Collective::all_gather:
+        return comm_.all_gather(b.in, b.out, n, kType);
+      case Collective::all_to_all:
+        return comm_.all_to_all(b.in, b.out, n, kType);
+      case Collective::reduce:
+        return comm_.reduce(b.in, b.out, n, kType, op_, root_);
+      case Collective::gather:
+        return comm_.gather(b.in, b.out, n, kType, root_);
+      case Collective::scatter:
+        return comm_.scatter(b.in, b.out, n, kType, root_);
+    }
+  }
+
+  Work start(const Buffers& b, std::size_t n) override {
+    switch (collective_) {
+      case Collective::all_reduce:
+        return comm_.all_reduce_async(b.in, b.out, n, kType, op_);
+      case Collective::broadcast:
+        if (comm_.rank() == root_ && b.in != b.out) std::memcpy(b.out, b.in, n * sizeof(T));
+        return comm_.broadcast_async(b.out, n, kType, root_);
+      case Collective::barrier:
+        break;
+      case Collective::reduce_scatter:
+        return comm_.reduce_scatter_async(b.in, b.out, n, kType, op_);
+      case Collective::all_gather:
+        return comm_.all_gather_async(b.in, b.out, n, kType);
+      case Collective::all_to_all:
+        return comm_.all_to_all_async(b.in, b.out, n, kType);
+      case Collective::reduce:
+        return comm_.reduce_async(b.in, b.out, n, kType, op_, root_);
+      case Collective::gather:
+        return comm_.gather_async(b.in, b.out, n, kType, root_);
+      case Collective::scatter:
+        return comm_.scatter_async(b.in, b.out, n, kType, root_);
+    }
+    return comm_.barrier_async();
+  }
+
+  [[nodiscard]] Buffers in_place(std::byte* memory, std::size_t count) const override {
+    std::byte* const own = memory + static_cast<std::size_t>(comm_.rank()) * count * sizeof(T);
+    switch (collective_) {
+      case Collective::all_gather:
+      case Collective::gather:
+        return {own, memory};
+      case Collective::reduce_scatter:
+      case Collective::scatter:
+        return {memory, own};
+      case Collective::all_reduce:
+      case Collective::broadcast:
+      case Collective::barrier:
+      case Collective::all_to_all:
+      case Collective::reduce:
+        break;
+    }
+    return {memory, memory};
+  }
+
+  [[nodiscard]] std::size_t output_bytes(std::size_t count) const override {
+    return output_.size() * count * sizeof(T);
+  }
+
+  void fill(const Buffers& buffers, std::size_t count) override {
+    for (std::size_t block = 0; block < input_.size(); ++block) {
+      input_[block].write(reinterpret_cast<T*>(buffers.in) + block * count, count);
+    }
+  }
+
+  std::uint64_t check(const Buffers& buffers, std::size_t count) override {
+    std::uint64_t wrong = 0;
+    for (std::size_t block = 0; block < output_.size(); ++block) {
+      wrong += output_[block].wrong(reinterpret_cast<const T*>(buffers.out) + block * count, count);
+    }
+    return wrong;
+  }
+
+ private:
+  static constexpr DataType kType = DataTypeOf<T>::value;
+
+  /// What is not reduced only has to differ from block to block.
+  [[nodiscard]] ReduceOp pattern_op() const { return reduces(collective_) ? op_ : ReduceOp::max; }
+  [[nodiscard]] int patterns() const {
+    return reduces(collective_) ? comm_.size() : comm_.size() * comm_.size();
+  }
+  [[nodiscard]] int pattern_in(int block) const {
+    return reduces(collective_) ? comm_.rank() : comm_.rank() * comm_.size() + block;
+  }
+  /// Block `block` of the output comes from that rank, or from the root, and there it is the one
+  /// block, or the one for this rank.
+  [[nodiscard]] int pattern_out(int block) const {
+    const bool from_root =
+        collective_ == Collective::broadcast || collective_ == Collective::scatter;
+    const bool for_me = collective_ == Collective::all_to_all || collective_ == Collective::scatter;
+    return (from_root ? root_ : block) * comm_.size() + (for_me ? comm_.rank() : 0);
+  }
+
+  Communicator& comm_;
+  const Collective collective_;
+  const ReduceOp op_;
+  const int root_;
+  const Blocks mine_;
+  std::vector<Pattern<T>> input_;
+  std::vector<Pattern<T>> output_;
+};
+
+inline std::unique_ptr<Operation> make_operation(Communicator& comm, Collective collective,
+                                                 DataType type, ReduceOp op, int root) {
+  return with_type(type, [&](auto zero) -> std::unique_ptr<Operation> {
+    return std::make_unique<TypedOperation<decltype(zero)>>(comm, collective, op, root);
+  });
+}
+
+}  // namespace paceline::bench
