@@ -307,7 +307,7 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
   }
   if (count == 0 || destinations.empty()) return true;
   const Call& call = operation_.call();
-  engine_.scratch_->kind().reduce(call.type, call.op, sources, destinations, count);
+  engine_.scratch_->kind().reduce(call.type, call.op, sources, destinations, count, 1);
   return true;
 }
 
