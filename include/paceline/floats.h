@@ -1,5 +1,6 @@
 // Floating point numbers of 16 and 8 bits, as they lie in memory: C++20 has no types of its own for
-// them. They hold bits and convert from and to float; arithmetic is done in float.
+// them. They hold bits and convert from and to float; arithmetic is done in float. Like float they
+// are trivial: one that is not given a value has none.
 //
 // From float they round to the nearest value, ties to the even one, subnormal numbers included. To
 // float they are exact. Every NaN becomes the same one, exponent and top bit of the fraction set,
@@ -9,6 +10,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <type_traits>
 
 namespace paceline {
 
@@ -73,7 +75,7 @@ struct FloatFormat {
 /// IEEE 754 binary16: 5 bits of exponent, 10 of fraction; largest 65504.
 struct float16 {
   using Format = detail::FloatFormat<16, 10, true>;
-  std::uint16_t bits = 0;
+  std::uint16_t bits;
 
   constexpr float16() = default;
   explicit constexpr float16(float value)
@@ -87,7 +89,7 @@ struct float16 {
 /// The upper half of a float: 8 bits of exponent, 7 of fraction.
 struct bfloat16 {
   using Format = detail::FloatFormat<16, 7, true>;
-  std::uint16_t bits = 0;
+  std::uint16_t bits;
 
   constexpr bfloat16() = default;
   explicit constexpr bfloat16(float value)
@@ -101,7 +103,7 @@ struct bfloat16 {
 /// OCP E4M3, "e4m3fn": no infinity, NaN is 0x7f and 0xff; largest 448.
 struct float8_e4m3 {
   using Format = detail::FloatFormat<8, 3, false>;
-  std::uint8_t bits = 0;
+  std::uint8_t bits;
 
   constexpr float8_e4m3() = default;
   explicit constexpr float8_e4m3(float value)
@@ -115,7 +117,7 @@ struct float8_e4m3 {
 /// OCP E5M2: the upper half of a float16; largest 57344.
 struct float8_e5m2 {
   using Format = detail::FloatFormat<8, 2, true>;
-  std::uint8_t bits = 0;
+  std::uint8_t bits;
 
   constexpr float8_e5m2() = default;
   explicit constexpr float8_e5m2(float value)
@@ -126,6 +128,8 @@ struct float8_e5m2 {
   }
 };
 
+static_assert(std::is_trivial_v<float16> && std::is_trivial_v<bfloat16> &&
+              std::is_trivial_v<float8_e4m3> && std::is_trivial_v<float8_e5m2>);
 static_assert(sizeof(float16) == 2 && sizeof(bfloat16) == 2);
 static_assert(sizeof(float8_e4m3) == 1 && sizeof(float8_e5m2) == 1);
 

@@ -37,16 +37,40 @@ void check_count(std::size_t count, DataType type) {
   }
 }
 
+// "float32 (1), float64 (2), ... and boolean (13)": the enumerators, which have no gaps.
+template <class Enum>
+std::string list_of() {
+  std::string list;
+  for (int i = 1; is_valid(static_cast<Enum>(i)); ++i) {
+    if (i > 1) list += is_valid(static_cast<Enum>(i + 1)) ? ", " : " and ";
+    list += std::string(to_string(static_cast<Enum>(i))) + " (" + std::to_string(i) + ")";
+  }
+  return list;
+}
+
 void check_type(DataType type) {
   if (is_valid(type)) return;
   refuse("type " + std::to_string(static_cast<int>(type)) +
-         " is not a DataType: float32 (1), float64 (2), int32 (3) and int64 (4) are");
+         " is not a DataType: " + list_of<DataType>() + " are");
 }
 
-void check_op(ReduceOp op) {
-  if (is_valid(op)) return;
-  refuse("operation " + std::to_string(static_cast<int>(op)) +
-         " is not a ReduceOp: sum (1), prod (2), min (3) and max (4) are");
+void check_op(ReduceOp op, DataType type) {
+  if (!is_valid(op)) {
+    refuse("operation " + std::to_string(static_cast<int>(op)) +
+           " is not a ReduceOp: " + list_of<ReduceOp>() + " are");
+  }
+  if (!offers(op, type)) {
+    refuse(std::string(to_string(op)) + " of " + std::string(to_string(type)) +
+           " is not offered: " + std::string(kOffered));
+  }
+  if (op == ReduceOp::premul_sum) {
+    refuse(
+        "premul_sum needs each rank's factor, which this call does not take: multiply the input by "
+        "it and call with sum");
+  }
+  if (op == ReduceOp::avg) {
+    refuse("avg is not carried out: call with sum and divide the result by size()");
+  }
 }
 
 void check_overlap(const void* in, const void* out, std::size_t bytes) {
@@ -62,7 +86,7 @@ void check_overlap(const void* in, const void* out, std::size_t bytes) {
 engine::Call all_reduce_call(const CommunicatorCore& core, const void* in, const void* out,
                              std::size_t count, DataType type, ReduceOp op) {
   check_type(type);
-  check_op(op);
+  check_op(op, type);
   check_count(count, type);
   check_pointer(in, "in", count, type);
   check_pointer(out, "out", count, type);

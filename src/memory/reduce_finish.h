@@ -40,14 +40,14 @@ struct Multiply {
 };
 
 // Integers are summed as unsigned; T says what they are. No machine divides vectors of them, so the
-// lanes are divided one by one; all but 64-bit ones in 32 bits, for which machines are faster.
+// lanes are divided one by one.
 template <class T>
 struct DivideInteger {
   std::uint32_t divisor;
   template <class D, class V>
   HWY_INLINE V operator()(D d, V v) const {
     using Lane = hn::TFromD<D>;
-    // Wide enough for T and, signed, for every divisor.
+    // Holds every T and every divisor, with T's sign.
     using Wide =
         std::conditional_t<std::is_signed_v<T> || sizeof(T) == 1, std::int64_t,
                            std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>>;
