@@ -64,6 +64,7 @@ class Driver {
     report_.begin(facts(program));
     for (const DataType type : options_.types) {
       for (const ReduceOp op : options_.ops) {
+        if (!offers(op, type)) continue;
         for (const std::uint64_t bytes : options_.sizes()) measure(type, op, bytes);
       }
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
@@ -68,12 +69,13 @@ void add_names(CLI::App& app, const std::string& flags, std::vector<Enum>& targe
          flags,
          [&target, all, from](const std::string& text) {
            const auto one = from(text);
-           if (!one && text != "all") {
+           const bool known = one && std::find(all.begin(), all.end(), *one) != all.end();
+           if (!known && text != "all") {
              std::string names = "all";
              for (const Enum value : all) names += ", " + std::string(to_string(value));
              throw CLI::ValidationError("\"" + text + "\" is unknown; allowed: " + names);
            }
-           target = one ? std::vector<Enum>{*one} : all;
+           target = known ? std::vector<Enum>{*one} : all;
          },
          help)
       ->type_name("NAME|all");
@@ -94,11 +96,15 @@ inline void add_options(CLI::App& app, Options& o) {
   app.add_option("-w,--warmup_iters", o.warmups, "calls before those [5]")
       ->check(CLI::NonNegativeNumber);
   detail::add_names(
-      app, "-o,--op", o.ops, {ReduceOp::sum, ReduceOp::prod, ReduceOp::min, ReduceOp::max},
+      app, "-o,--op", o.ops,
+      {ReduceOp::sum, ReduceOp::prod, ReduceOp::min, ReduceOp::max, ReduceOp::band, ReduceOp::bor,
+       ReduceOp::bxor},
       [](const std::string& text) { return reduce_op_from(text); }, "operation [sum]");
   detail::add_names(
       app, "-d,--datatype", o.types,
-      {DataType::float32, DataType::float64, DataType::int32, DataType::int64},
+      {DataType::int8, DataType::uint8, DataType::int32, DataType::uint32, DataType::int64,
+       DataType::uint64, DataType::float16, DataType::bfloat16, DataType::float32,
+       DataType::float64, DataType::float8_e4m3, DataType::float8_e5m2, DataType::boolean},
       [](const std::string& text) { return data_type_from(text); }, "element type [float32]");
   app.add_option("-r,--root", o.root, "the root's rank, where there is one [0]")
       ->check(CLI::NonNegativeNumber);
@@ -123,6 +129,13 @@ inline void add_options(CLI::App& app, Options& o) {
     if (app.count("--minbytes") > 0 && app.count("--maxbytes") == 0) o.end = o.begin;
     if (o.begin > o.end) {
       throw CLI::ValidationError("-b is above -e: there is no size to measure");
+    }
+    const auto offered = [&o](ReduceOp op) {
+      return std::any_of(o.types.begin(), o.types.end(),
+                         [op](DataType type) { return offers(op, type); });
+    };
+    if (std::none_of(o.ops.begin(), o.ops.end(), offered)) {
+      throw CLI::ValidationError("-o and -d do not go together: " + std::string(kOffered));
     }
   });
 }

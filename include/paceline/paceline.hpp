@@ -4,6 +4,7 @@
 #include "paceline/communicator.h"
 #include "paceline/config.h"
 #include "paceline/error.h"
+#include "paceline/floats.h"
 #include "paceline/history.h"
 #include "paceline/log.h"
 #include "paceline/memory.h"

@@ -7,16 +7,40 @@
 #include <string_view>
 
 #include "paceline/export.h"
+#include "paceline/floats.h"
 
 namespace paceline {
 
 /// The type of one element of a buffer. The numeric values travel on the wire; never renumber.
-enum class DataType : std::uint8_t { float32 = 1, float64 = 2, int32 = 3, int64 = 4 };
+enum class DataType : std::uint8_t {
+  float32 = 1,
+  float64 = 2,
+  int32 = 3,
+  int64 = 4,
+  int8 = 5,
+  uint8 = 6,
+  uint32 = 7,
+  uint64 = 8,
+  float16 = 9,
+  bfloat16 = 10,
+  float8_e4m3 = 11,  ///< floats.h says what these four are
+  float8_e5m2 = 12,
+  boolean = 13,  ///< one byte: 0 is false, anything else is true; results are 0 or 1
+};
 
 /// How the contributions of the ranks are combined. The numeric values travel on the wire.
-/// Integer sum and prod wrap modulo 2^n. For floating point, min and max return NaN if any
-/// contribution is NaN.
-enum class ReduceOp : std::uint8_t { sum = 1, prod = 2, min = 3, max = 4 };
+/// `offers` says for which types; docs/design/numerics.md says what comes out.
+enum class ReduceOp : std::uint8_t {
+  sum = 1,         ///< integers wrap modulo 2^n; booleans: or
+  prod = 2,        ///< likewise; booleans: and
+  min = 3,         ///< floating point: NaN if any contribution is NaN; booleans: and
+  max = 4,         ///< likewise; booleans: or
+  avg = 5,         ///< the sum divided by the number of ranks; integers: towards zero
+  premul_sum = 6,  ///< the sum of each rank's contribution times a factor of its own
+  band = 7,        ///< bitwise and
+  bor = 8,         ///< bitwise or
+  bxor = 9,        ///< bitwise exclusive or
+};
 
 /// What the ranks do together. The numeric values travel on the wire.
 enum class Collective : std::uint8_t {
@@ -52,14 +76,32 @@ enum class IbNotify : std::uint8_t { automatic, immediate, send };
 /// Bytes of one element; 0 if `type` is not one of the enumerators.
 constexpr std::size_t size_of(DataType type) {
   switch (type) {
+    case DataType::int8:
+    case DataType::uint8:
+    case DataType::float8_e4m3:
+    case DataType::float8_e5m2:
+    case DataType::boolean:
+      return 1;
+    case DataType::float16:
+    case DataType::bfloat16:
+      return 2;
     case DataType::float32:
     case DataType::int32:
+    case DataType::uint32:
       return 4;
     case DataType::float64:
     case DataType::int64:
+    case DataType::uint64:
       return 8;
   }
   return 0;
+}
+
+/// Floating point, of any length.
+constexpr bool is_float(DataType type) {
+  return type == DataType::float32 || type == DataType::float64 || type == DataType::float16 ||
+         type == DataType::bfloat16 || type == DataType::float8_e4m3 ||
+         type == DataType::float8_e5m2;
 }
 
 /// True if the value is one of the enumerators (a caller may have cast anything).
@@ -67,8 +109,35 @@ constexpr bool is_valid(DataType type) {
   return size_of(type) != 0;
 }
 constexpr bool is_valid(ReduceOp op) {
-  return op >= ReduceOp::sum && op <= ReduceOp::max;
+  return op >= ReduceOp::sum && op <= ReduceOp::bxor;
 }
+
+/// True if elements of that type can be combined by that operation.
+constexpr bool offers(ReduceOp op, DataType type) {
+  if (!is_valid(type)) return false;
+  switch (op) {
+    case ReduceOp::sum:
+    case ReduceOp::prod:
+    case ReduceOp::min:
+    case ReduceOp::max:
+      return true;
+    case ReduceOp::avg:
+      return type != DataType::boolean;
+    case ReduceOp::premul_sum:
+      return is_float(type);
+    case ReduceOp::band:
+    case ReduceOp::bor:
+    case ReduceOp::bxor:
+      return !is_float(type);
+  }
+  return false;
+}
+/// The same as a sentence, for the texts of errors.
+inline constexpr std::string_view kOffered =
+    "sum, prod, min and max combine every type; avg every type but bool; premul_sum float32, "
+    "float64, float16, bfloat16, float8_e4m3 and float8_e5m2; band, bor and bxor the integers and "
+    "bool";
+
 constexpr bool is_valid(Collective c) {
   return c >= Collective::all_reduce && c <= Collective::scatter;
 }
@@ -122,7 +191,7 @@ PACELINE_API std::string_view to_string(Algorithm algorithm);
 PACELINE_API std::string_view to_string(IbNotify notify);
 
 /// The inverse of to_string; empty for an unknown spelling. data_type also takes nccl-tests'
-/// "float", "double", "int32"/"int", "int64".
+/// "float", "double", "half", "int", "fp8_e4m3" and "fp8_e5m2".
 PACELINE_API std::optional<DataType> data_type_from(std::string_view name);
 PACELINE_API std::optional<ReduceOp> reduce_op_from(std::string_view name);
 PACELINE_API std::optional<Algorithm> algorithm_from(std::string_view name);
@@ -140,12 +209,48 @@ struct DataTypeOf<double> {
   static constexpr DataType value = DataType::float64;
 };
 template <>
+struct DataTypeOf<std::int8_t> {
+  static constexpr DataType value = DataType::int8;
+};
+template <>
+struct DataTypeOf<std::uint8_t> {
+  static constexpr DataType value = DataType::uint8;
+};
+template <>
 struct DataTypeOf<std::int32_t> {
   static constexpr DataType value = DataType::int32;
 };
 template <>
+struct DataTypeOf<std::uint32_t> {
+  static constexpr DataType value = DataType::uint32;
+};
+template <>
 struct DataTypeOf<std::int64_t> {
   static constexpr DataType value = DataType::int64;
+};
+template <>
+struct DataTypeOf<std::uint64_t> {
+  static constexpr DataType value = DataType::uint64;
+};
+template <>
+struct DataTypeOf<float16> {
+  static constexpr DataType value = DataType::float16;
+};
+template <>
+struct DataTypeOf<bfloat16> {
+  static constexpr DataType value = DataType::bfloat16;
+};
+template <>
+struct DataTypeOf<float8_e4m3> {
+  static constexpr DataType value = DataType::float8_e4m3;
+};
+template <>
+struct DataTypeOf<float8_e5m2> {
+  static constexpr DataType value = DataType::float8_e5m2;
+};
+template <>
+struct DataTypeOf<bool> {
+  static constexpr DataType value = DataType::boolean;
 };
 
 }  // namespace paceline

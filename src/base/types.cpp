@@ -17,16 +17,32 @@ Spelling(Enum, const char*) -> Spelling<Enum>;
 
 // The first spelling of a value is the one that to_string gives.
 constexpr std::array kDataTypes = {
-    Spelling{DataType::float32, "float32"}, Spelling{DataType::float64, "float64"},
-    Spelling{DataType::int32, "int32"},     Spelling{DataType::int64, "int64"},
-    Spelling{DataType::float32, "float"},   Spelling{DataType::float64, "double"},
+    Spelling{DataType::float32, "float32"},
+    Spelling{DataType::float64, "float64"},
+    Spelling{DataType::int32, "int32"},
+    Spelling{DataType::int64, "int64"},
+    Spelling{DataType::int8, "int8"},
+    Spelling{DataType::uint8, "uint8"},
+    Spelling{DataType::uint32, "uint32"},
+    Spelling{DataType::uint64, "uint64"},
+    Spelling{DataType::float16, "float16"},
+    Spelling{DataType::bfloat16, "bfloat16"},
+    Spelling{DataType::float8_e4m3, "float8_e4m3"},
+    Spelling{DataType::float8_e5m2, "float8_e5m2"},
+    Spelling{DataType::boolean, "bool"},
+    Spelling{DataType::float32, "float"},
+    Spelling{DataType::float64, "double"},
+    Spelling{DataType::float16, "half"},
     Spelling{DataType::int32, "int"},
+    Spelling{DataType::float8_e4m3, "fp8_e4m3"},
+    Spelling{DataType::float8_e5m2, "fp8_e5m2"},
 };
 constexpr std::array kReduceOps = {
-    Spelling{ReduceOp::sum, "sum"},
-    Spelling{ReduceOp::prod, "prod"},
-    Spelling{ReduceOp::min, "min"},
-    Spelling{ReduceOp::max, "max"},
+    Spelling{ReduceOp::sum, "sum"},   Spelling{ReduceOp::prod, "prod"},
+    Spelling{ReduceOp::min, "min"},   Spelling{ReduceOp::max, "max"},
+    Spelling{ReduceOp::avg, "avg"},   Spelling{ReduceOp::premul_sum, "premul_sum"},
+    Spelling{ReduceOp::band, "band"}, Spelling{ReduceOp::bor, "bor"},
+    Spelling{ReduceOp::bxor, "bxor"},
 };
 constexpr std::array kCollectives = {
     Spelling{Collective::all_reduce, "all_reduce"},

@@ -28,10 +28,31 @@ void check_pointer(const void* pointer, const char* name, std::size_t count, Dat
   }
 }
 
-void check_op(ReduceOp op) {
-  if (is_valid(op)) return;
-  refuse("operation " + std::to_string(static_cast<int>(op)) +
-         " is not a ReduceOp: sum (1), prod (2), min (3) and max (4) are");
+// "float32 (1), float64 (2), ... and boolean (13)": the enumerators, which have no gaps.
+template <class Enum>
+std::string list_of() {
+  std::string list;
+  for (int i = 1; is_valid(static_cast<Enum>(i)); ++i) {
+    if (i > 1) list += is_valid(static_cast<Enum>(i + 1)) ? ", " : " and ";
+    list += std::string(to_string(static_cast<Enum>(i))) + " (" + std::to_string(i) + ")";
+  }
+  return list;
+}
+
+void check_op(ReduceOp op, DataType type) {
+  if (!is_valid(op)) {
+    refuse("operation " + std::to_string(static_cast<int>(op)) +
+           " is not a ReduceOp: " + list_of<ReduceOp>() + " are");
+  }
+  if (!offers(op, type)) {
+    refuse(std::string(to_string(op)) + " of " + std::string(to_string(type)) +
+           " is not offered: " + std::string(kOffered));
+  }
+  if (op == ReduceOp::premul_sum) {
+    refuse(
+        "premul_sum needs each rank's factor, which this call does not take: multiply the input by "
+        "it and call with sum");
+  }
 }
 
 // How an in-place call is written.
@@ -76,7 +97,7 @@ void check_overlap(const Arguments& a, int rank, const Blocks& blocks) {
 void check_type(DataType type) {
   if (is_valid(type)) return;
   refuse("type " + std::to_string(static_cast<int>(type)) +
-         " is not a DataType: float32 (1), float64 (2), int32 (3) and int64 (4) are");
+         " is not a DataType: " + list_of<DataType>() + " are");
 }
 
 void check_count(std::size_t count, DataType type, int blocks) {
@@ -89,7 +110,7 @@ void check_count(std::size_t count, DataType type, int blocks) {
 void Arguments::check(int rank, int size) const {
   if (collective == Collective::barrier) return;
   check_type(type);
-  if (reduces(collective)) check_op(op);
+  if (reduces(collective)) check_op(op, type);
   if (has_root(collective) && (root < 0 || root >= size)) {
     refuse("root " + std::to_string(root) + " is not a rank of this communicator: 0 to " +
            std::to_string(size - 1) + " are");

@@ -27,6 +27,7 @@ void compile_reduce(const collectives::Schedule& schedule, std::uint64_t i, cons
   }
   for (int j = 0; j < step.destinations; ++j) {
     const Operand operand = schedule.destination(i, j);
+    out.last = operand.slice.buffer == collectives::Buffer::output;
     if (operand.owner != rank) continue;
     program.operands.push_back(place_of(operand.slice, element));
     ++out.destinations;

@@ -28,6 +28,7 @@ struct EagerStep {
   std::uint32_t sources = 0;
   std::uint32_t destinations = 0;
   std::uint32_t count = 0;
+  bool last = false;  ///< the result is whole
 };
 
 struct EagerProgram {

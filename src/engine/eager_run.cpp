@@ -87,7 +87,8 @@ void EagerRun::reduce(const EagerStep& step) {
     destinations.push_back(base(operand->buffer) + operand->offset);
   }
   const Call& call = operation_.call();
-  engine_.scratch_->kind().reduce(call.type, call.op, sources, destinations, step.count);
+  engine_.scratch_->kind().reduce(call.type, call.op, sources, destinations, step.count,
+                                  step.last ? engine_.divisor() : 1);
 }
 
 }  // namespace paceline::engine

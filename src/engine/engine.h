@@ -125,6 +125,9 @@ class Engine {
   [[noreturn]] void throw_timeout(const Operation& operation) const;
   [[nodiscard]] Error::Where where(const Operation& operation, int peer) const;
   static ConstBytes look(const Edge& edge, int waiting_for);
+  /// By what an average's sum is divided, in the last reduce of its elements: schedule.h,
+  /// "Results".
+  [[nodiscard]] std::uint32_t divisor() const { return static_cast<std::uint32_t>(options_.size); }
   void reserve_scratch(std::size_t bytes);
   void set_input_aside(Operation& operation);
 

@@ -304,7 +304,9 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
   }
   if (count == 0 || destinations.empty()) return true;
   const Call& call = operation_.call();
-  engine_.scratch_->kind().reduce(call.type, call.op, sources, destinations, count);
+  const bool last = schedule.destination(i, 0).slice.buffer == Buffer::output;
+  engine_.scratch_->kind().reduce(call.type, call.op, sources, destinations, count,
+                                  last ? engine_.divisor() : 1);
   return true;
 }
 

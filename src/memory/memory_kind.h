@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "base/unique_fd.h"
@@ -35,9 +36,10 @@ class MemoryKind {
   virtual void sever(Allocation& allocation) const noexcept = 0;
 
   /// destinations[j][i] = sources[0][i] op sources[1][i] op ..., in that order; one source: a
-  /// copy. A destination may be equal to a source.
+  /// copy. avg divides the sum by `divisor`. A destination may be equal to a source.
   virtual void reduce(DataType type, ReduceOp op, std::span<const std::byte* const> sources,
-                      std::span<std::byte* const> destinations, std::size_t count) const = 0;
+                      std::span<std::byte* const> destinations, std::size_t count,
+                      std::uint32_t divisor) const = 0;
   virtual void copy(std::byte* destination, const std::byte* source, std::size_t bytes) const = 0;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -14,15 +15,19 @@ using Destinations = std::span<std::byte* const>;
 
 /// For each of `count` elements: ((s0 op s1) op s2) ... over the sources in the order given, stored
 /// in every destination. One pass, each source read once. Needs at least one source (one alone is a
-/// copy) and one destination.
+/// copy, bit by bit) and one destination.
+///
+/// Floating point of 16 and 8 bits is combined as float32 and rounded once, at the end, as in
+/// floats.h. avg and premul_sum add; for avg the sum is divided by `divisor` before that rounding
+/// (1: it is not); the others ignore it. docs/design/numerics.md has it all.
 ///
 /// Pointers are aligned to the element. A destination may be exactly a source; other overlaps, of
 /// a destination with a source or of two destinations, are not allowed.
 ///
 /// The bits of the result depend on the operands alone, not on the instruction set, alignment or
-/// count; only which NaN comes out of several is left open.
+/// count; only which NaN of several comes out is left open, for float32 and float64.
 void reduce(DataType type, ReduceOp op, Sources sources, Destinations destinations,
-            std::size_t count);
+            std::size_t count, std::uint32_t divisor = 1);
 
 /// The instruction set in use on this machine, e.g. "AVX3".
 std::string_view reduce_instruction_set();

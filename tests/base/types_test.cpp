@@ -12,9 +12,14 @@
 namespace paceline {
 namespace {
 
-constexpr std::array kTypes = {DataType::float32, DataType::float64, DataType::int32,
-                               DataType::int64};
-constexpr std::array kOps = {ReduceOp::sum, ReduceOp::prod, ReduceOp::min, ReduceOp::max};
+constexpr std::array kTypes = {DataType::float32,  DataType::float64,     DataType::int32,
+                               DataType::int64,    DataType::int8,        DataType::uint8,
+                               DataType::uint32,   DataType::uint64,      DataType::float16,
+                               DataType::bfloat16, DataType::float8_e4m3, DataType::float8_e5m2,
+                               DataType::boolean};
+constexpr std::array kOps = {ReduceOp::sum,  ReduceOp::prod, ReduceOp::min,
+                             ReduceOp::max,  ReduceOp::avg,  ReduceOp::premul_sum,
+                             ReduceOp::band, ReduceOp::bor,  ReduceOp::bxor};
 constexpr std::array kAlgorithms = {Algorithm::automatic, Algorithm::ring,
                                     Algorithm::recursive_doubling, Algorithm::direct,
                                     Algorithm::binomial};
@@ -43,13 +48,16 @@ TEST(Types, TheNamesOfNcclTestsAreTakenToo) {
   EXPECT_EQ(data_type_from("float"), DataType::float32);
   EXPECT_EQ(data_type_from("double"), DataType::float64);
   EXPECT_EQ(data_type_from("int"), DataType::int32);
+  EXPECT_EQ(data_type_from("half"), DataType::float16);
+  EXPECT_EQ(data_type_from("fp8_e4m3"), DataType::float8_e4m3);
+  EXPECT_EQ(data_type_from("fp8_e5m2"), DataType::float8_e5m2);
 }
 
 TEST(Types, UnknownSpellingsHaveNoValue) {
-  EXPECT_EQ(data_type_from("float16"), std::nullopt);
+  EXPECT_EQ(data_type_from("float128"), std::nullopt);
   EXPECT_EQ(data_type_from(""), std::nullopt);
   EXPECT_EQ(data_type_from("Float32"), std::nullopt);
-  EXPECT_EQ(reduce_op_from("avg"), std::nullopt);
+  EXPECT_EQ(reduce_op_from("average"), std::nullopt);
   EXPECT_EQ(algorithm_from("tree"), std::nullopt);
   EXPECT_EQ(ib_notify_from("automatic"), std::nullopt);
 }
@@ -66,11 +74,48 @@ TEST(Types, WhatIsNoEnumeratorIsFoundOut) {
   EXPECT_EQ(to_string(static_cast<Launcher>(99)), "?");
 }
 
+// The numbers travel on the wire: none may change.
+TEST(Types, NumbersStayWhatTheyAre) {
+  for (std::size_t i = 0; i < kTypes.size(); ++i) {
+    EXPECT_EQ(static_cast<std::size_t>(kTypes[i]), i + 1) << to_string(kTypes[i]);
+  }
+  for (std::size_t i = 0; i < kOps.size(); ++i) {
+    EXPECT_EQ(static_cast<std::size_t>(kOps[i]), i + 1) << to_string(kOps[i]);
+  }
+}
+
+TEST(Types, WhatIsOffered) {
+  for (const DataType type : kTypes) {
+    for (const ReduceOp op : {ReduceOp::sum, ReduceOp::prod, ReduceOp::min, ReduceOp::max}) {
+      EXPECT_TRUE(offers(op, type));
+    }
+    EXPECT_EQ(offers(ReduceOp::avg, type), type != DataType::boolean);
+    const bool floating = to_string(type).find("float") != std::string_view::npos;
+    EXPECT_EQ(is_float(type), floating);
+    EXPECT_EQ(offers(ReduceOp::premul_sum, type), floating);
+    for (const ReduceOp op : {ReduceOp::band, ReduceOp::bor, ReduceOp::bxor}) {
+      EXPECT_EQ(offers(op, type), !floating);
+    }
+    EXPECT_FALSE(offers(static_cast<ReduceOp>(0), type));
+    EXPECT_FALSE(offers(static_cast<ReduceOp>(10), type));
+  }
+  EXPECT_FALSE(offers(ReduceOp::sum, static_cast<DataType>(0)));
+  EXPECT_FALSE(offers(ReduceOp::sum, static_cast<DataType>(14)));
+}
+
+template <class T>
+constexpr bool has_its_size() {
+  return size_of(DataTypeOf<T>::value) == sizeof(T);
+}
+
 TEST(Types, SizesAreThoseOfTheCppTypes) {
-  EXPECT_EQ(size_of(DataTypeOf<float>::value), sizeof(float));
-  EXPECT_EQ(size_of(DataTypeOf<double>::value), sizeof(double));
-  EXPECT_EQ(size_of(DataTypeOf<std::int32_t>::value), sizeof(std::int32_t));
-  EXPECT_EQ(size_of(DataTypeOf<std::int64_t>::value), sizeof(std::int64_t));
+  EXPECT_TRUE(has_its_size<float>() && has_its_size<double>());
+  EXPECT_TRUE(has_its_size<std::int8_t>() && has_its_size<std::uint8_t>());
+  EXPECT_TRUE(has_its_size<std::int32_t>() && has_its_size<std::uint32_t>());
+  EXPECT_TRUE(has_its_size<std::int64_t>() && has_its_size<std::uint64_t>());
+  EXPECT_TRUE(has_its_size<float16>() && has_its_size<bfloat16>());
+  EXPECT_TRUE(has_its_size<float8_e4m3>() && has_its_size<float8_e5m2>());
+  EXPECT_TRUE(has_its_size<bool>());
   EXPECT_EQ(size_of(static_cast<DataType>(0)), 0U);
 }
 

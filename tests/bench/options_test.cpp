@@ -69,8 +69,14 @@ TEST(Options, EveryFlagSetsItsField) {
 
 TEST(Options, AllMeansAll) {
   const Options o = parse({"-o", "all", "-d", "all"});
-  EXPECT_EQ(o.ops.size(), 4U);
-  EXPECT_EQ(o.types.size(), 4U);
+  EXPECT_EQ(o.ops.size(), 7U);
+  EXPECT_EQ(o.types.size(), 13U);
+}
+
+TEST(Options, NamesOfNcclTestsAreTaken) {
+  EXPECT_EQ(parse({"-d", "half"}).types, std::vector<DataType>{DataType::float16});
+  EXPECT_EQ(parse({"-d", "fp8_e4m3"}).types, std::vector<DataType>{DataType::float8_e4m3});
+  EXPECT_EQ(parse({"-d", "uint8", "-o", "bxor"}).ops, std::vector<ReduceOp>{ReduceOp::bxor});
 }
 
 TEST(Options, TheFirstSizeAloneIsTheOnlyOne) {
@@ -89,8 +95,10 @@ TEST(Options, NonsenseIsRefusedWithWhatIsAllowed) {
     return "";
   };
   EXPECT_NE(refusal({"-b", "8X"}).find("allowed: bytes"), std::string::npos);
-  EXPECT_NE(refusal({"-o", "avg"}).find("all, sum, prod, min, max"), std::string::npos);
-  EXPECT_NE(refusal({"-d", "half"}).find("float32"), std::string::npos);
+  EXPECT_NE(refusal({"-o", "premul_sum"}).find("all, sum, prod, min, max"), std::string::npos);
+  EXPECT_NE(refusal({"-d", "quarter"}).find("float32"), std::string::npos);
+  EXPECT_NE(refusal({"-d", "half", "-o", "bor"}).find("band, bor and bxor the integers"),
+            std::string::npos);
   EXPECT_NE(refusal({"-b", "8", "-e", "4"}).find("-b is above -e"), std::string::npos);
   EXPECT_NE(refusal({"-a", "4"}), "");
   EXPECT_NE(refusal({"-n", "-3"}), "");

@@ -42,6 +42,22 @@ TEST(BadArguments, AreRefusedBeforeAnythingIsSentAndLeaveTheCommunicatorUsable) 
       refused("operation 0 is not a ReduceOp", [&] {
         comm.all_reduce(x.data(), x.data(), 3, DataType::float32, static_cast<ReduceOp>(0));
       });
+      refused("float8_e5m2 (12) and bool (13) are", [&] {
+        comm.all_reduce(x.data(), x.data(), 3, static_cast<DataType>(14), ReduceOp::sum);
+      });
+      refused("bor of float32 is not offered: sum, prod, min and max combine every type",
+              [&] { comm.all_reduce(x.data(), x.data(), 3, DataType::float32, ReduceOp::bor); });
+      refused("avg of bool is not offered",
+              [&] { comm.all_reduce(x.data(), x.data(), 3, DataType::boolean, ReduceOp::avg); });
+      refused("multiply the input by it", [&] {
+        comm.all_reduce(x.data(), x.data(), 3, DataType::float32, ReduceOp::premul_sum);
+      });
+      refused("call with sum and divide",
+              [&] { comm.all_reduce(x.data(), x.data(), 3, DataType::float32, ReduceOp::avg); });
+      refused("not a multiple of 2, the size of bfloat16", [&] {
+        auto* odd = reinterpret_cast<std::byte*>(x.data()) + 1;
+        comm.all_reduce(odd, odd, 3, DataType::bfloat16, ReduceOp::sum);
+      });
       refused("root 2 is not a rank", [&] { comm.broadcast(x.data(), 3, DataType::float32, 2); });
       refused("root -1 is not a rank", [&] { comm.broadcast(x.data(), 3, DataType::float32, -1); });
       refused("does not fit into memory", [&] {

@@ -3,76 +3,22 @@
 
 #include <gtest/gtest.h>
 
-#include "memory/reduce_targets.h"
-//
-#include <hwy/highway.h>
-
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <memory>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "paceline/error.h"
+#include "reference.h"
+#include "targets.h"
 
 namespace paceline::memory {
 namespace {
-
-constexpr ReduceOp kOps[] = {ReduceOp::sum, ReduceOp::prod, ReduceOp::min, ReduceOp::max};
-
-// --- what is right ---------------------------------------------------------------------------
-
-template <class T>
-T combine(ReduceOp op, T a, T b) {
-  if constexpr (std::is_integral_v<T>) {
-    using U = std::make_unsigned_t<T>;
-    if (op == ReduceOp::sum) return static_cast<T>(static_cast<U>(a) + static_cast<U>(b));
-    if (op == ReduceOp::prod) return static_cast<T>(static_cast<U>(a) * static_cast<U>(b));
-  } else {
-    if (op == ReduceOp::sum) return a + b;
-    if (op == ReduceOp::prod) return a * b;
-    if (std::isnan(a)) return a;
-    if (std::isnan(b)) return b;
-  }
-  if (op == ReduceOp::min) return a < b ? a : b;
-  return a > b ? a : b;
-}
-
-template <class T>
-bool same_bits(T a, T b) {
-  if constexpr (std::is_floating_point_v<T>) {
-    if (std::isnan(a) && std::isnan(b)) return true;
-  }
-  return std::memcmp(&a, &b, sizeof(T)) == 0;
-}
-
-// --- operands ----------------------------------------------------------------------------------
-
-// Values that are hard on arithmetic come up often; any bits at all otherwise.
-template <class T>
-T operand(std::mt19937_64& random) {
-  using Limits = std::numeric_limits<T>;
-  const std::uint64_t bits = random();
-  if constexpr (std::is_integral_v<T>) {
-    const T special[] = {0, 1, -1, Limits::min(), Limits::max(), 3};
-    return bits % 4 == 0 ? special[(bits >> 8) % 6] : static_cast<T>(bits >> 3);
-  } else {
-    const T special[] = {T{0},
-                         -T{0},
-                         Limits::infinity(),
-                         -Limits::infinity(),
-                         Limits::quiet_NaN(),
-                         Limits::denorm_min(),
-                         -Limits::denorm_min(),
-                         Limits::min() / 3,
-                         Limits::max(),
-                         Limits::lowest()};
-    if (bits % 8 == 0) return special[(bits >> 8) % 10];
-    return static_cast<T>(static_cast<double>(static_cast<std::int64_t>(bits)) * 1e-18);
-  }
-}
 
 // `count` elements that start `shift` elements past a 64-byte boundary, between two guards.
 template <class T>
@@ -107,7 +53,41 @@ struct Case {
   std::size_t count;
   std::size_t shift = 0;    // misalignment in elements, another one for each buffer
   std::size_t aliased = 0;  // so many destinations are sources, beginning from the last
+
+  // Of an average: several numbers, 1 among them, and two that are no whole power of two.
+  std::uint32_t divisor() const {
+    const std::uint32_t all[] = {3, 1, 4, 1000, 7};
+    return op == ReduceOp::avg ? all[(sources + count) % 5] : 1;
+  }
 };
+
+template <class T>
+std::vector<T> expected_of(const Case& c, const std::vector<const std::byte*>& sources) {
+  std::vector<T> expected(c.count);
+  for (std::size_t i = 0; i < c.count; ++i) {
+    const auto source = [&](std::size_t j) { return reinterpret_cast<const T*>(sources[j])[i]; };
+    if (c.sources == 1 && c.divisor() == 1) {
+      expected[i] = source(0);
+      continue;
+    }
+    auto result = opened(source(0));
+    for (std::size_t j = 1; j < c.sources; ++j) {
+      result = combine(c.op, result, opened(source(j)));
+    }
+    expected[i] = closed<T>(c.divisor() == 1 ? result : averaged(result, c.divisor()));
+  }
+  return expected;
+}
+
+template <class T>
+std::string hex(T value) {
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof value);
+  char text[20];
+  std::snprintf(text, sizeof text, "0x%0*llx", static_cast<int>(2 * sizeof(T)),
+                static_cast<unsigned long long>(bits));
+  return text;
+}
 
 template <class T>
 void check(const Case& c) {
@@ -129,17 +109,12 @@ void check(const Case& c) {
       destinations.push_back(buffers.back().raw());
     }
   }
-  std::vector<T> expected(buffers[0].data(), buffers[0].data() + c.count);
-  for (std::size_t j = 1; j < c.sources; ++j) {
-    for (std::size_t i = 0; i < c.count; ++i) {
-      expected[i] = combine(c.op, expected[i], buffers[j].data()[i]);
-    }
-  }
+  const std::vector<T> expected = expected_of<T>(c, sources);
 
-  reduce(DataTypeOf<T>::value, c.op, sources, destinations, c.count);
+  reduce(type_of<T>(), c.op, sources, destinations, c.count, c.divisor());
 
   const auto name = [&] {
-    return std::string(to_string(DataTypeOf<T>::value)) + " " + std::string(to_string(c.op)) +
+    return std::string(to_string(type_of<T>())) + " " + std::string(to_string(c.op)) +
            " k=" + std::to_string(c.sources) + " m=" + std::to_string(c.destinations) +
            " count=" + std::to_string(c.count) + " shift=" + std::to_string(c.shift) +
            " aliased=" + std::to_string(c.aliased) + " on " + std::string(reduce_instruction_set());
@@ -148,33 +123,23 @@ void check(const Case& c) {
     const T* values = reinterpret_cast<const T*>(destination);
     for (std::size_t i = 0; i < c.count; ++i) {
       ASSERT_TRUE(same_bits(values[i], expected[i]))
-          << name() << ": element " << i << " is " << values[i] << ", not " << expected[i];
+          << name() << ": element " << i << " is " << hex(values[i]) << ", not "
+          << hex(expected[i]);
     }
   }
   for (const Guarded<T>& buffer : buffers) ASSERT_TRUE(buffer.guards_hold()) << name();
 }
 
 void check_all_types(const Case& c) {
-  check<float>(c);
-  check<double>(c);
-  check<std::int32_t>(c);
-  check<std::int64_t>(c);
+  for_all_types([&c](auto zero) {
+    using T = decltype(zero);
+    if (offers(c.op, type_of<T>())) check<T>(c);
+  });
 }
 
 // --- on every instruction set ------------------------------------------------------------------
 
-class Reduce : public ::testing::TestWithParam<std::int64_t> {
- protected:
-  void SetUp() override { choose(GetParam()); }
-  void TearDown() override { choose(0); }
-
- private:
-  // 0: what the machine offers.
-  static void choose(std::int64_t target) {
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-};
+using Reduce = OnEveryTarget;
 
 TEST_P(Reduce, RunsOnTheInstructionSetUnderTest) {
   EXPECT_EQ(reduce_instruction_set(), hwy::TargetName(GetParam()));
@@ -223,11 +188,13 @@ TEST_P(Reduce, DestinationsThatAreSources) {
 TEST_P(Reduce, LargeBuffers) {
   check_all_types({ReduceOp::sum, 2, 1, 100'003});
   check_all_types({ReduceOp::prod, 3, 3, 100'003, 1, 1});
+  check_all_types({ReduceOp::avg, 4, 1, 100'003, 3});
 }
 
 TEST_P(Reduce, NanWinsFromEitherSide) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   for (const ReduceOp op : kOps) {
+    if (!offers(op, DataType::float32)) continue;
     for (std::size_t where = 0; where < 3; ++where) {
       float values[3] = {1.0F, 2.0F, 3.0F};
       values[where] = nan;
@@ -259,10 +226,7 @@ TEST_P(Reduce, TheOrderIsTheOneGiven) {
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryInstructionSet, Reduce,
-                         ::testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
-                         [](const auto& target) {
-                           return std::string(hwy::TargetName(target.param));
-                         });
+                         ::testing::ValuesIn(hwy::SupportedAndGeneratedTargets()), target_name);
 
 // --- the edges ---------------------------------------------------------------------------------
 
@@ -304,7 +268,19 @@ TEST(ReduceEdges, NonsenseIsAnErrorOfTheLibrary) {
             }),
             ErrorCode::internal);
   EXPECT_EQ(code([&] {
-              reduce(static_cast<DataType>(9), ReduceOp::sum, {&source, 1}, {&destination, 1}, 1);
+              reduce(static_cast<DataType>(99), ReduceOp::sum, {&source, 1}, {&destination, 1}, 1);
+            }),
+            ErrorCode::internal);
+  EXPECT_EQ(code([&] {
+              reduce(DataType::int8, ReduceOp::avg, {&source, 1}, {&destination, 1}, 1, 0);
+            }),
+            ErrorCode::internal);
+  EXPECT_EQ(code([&] {
+              reduce(DataType::float32, ReduceOp::bor, {&source, 1}, {&destination, 1}, 1);
+            }),
+            ErrorCode::internal);
+  EXPECT_EQ(code([&] {
+              reduce(DataType::boolean, ReduceOp::avg, {&source, 1}, {&destination, 1}, 1);
             }),
             ErrorCode::internal);
 }

@@ -1,0 +1,74 @@
+// float32 and float64. Compiled once per instruction set (Highway's foreach_target includes this
+// file again and again); the best that the machine has is chosen at run time.
+#include "memory/reduce_targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "memory/reduce_floats.cpp"
+#include <hwy/foreach_target.h>  // must come before highway.h
+
+#include <hwy/highway.h>
+
+#include "memory/reduce_call.h"
+#include "memory/reduce_finish.h"
+#include "memory/reduce_formats.h"
+#include "memory/reduce_kernel.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace paceline::memory::HWY_NAMESPACE {
+namespace {
+
+template <class T>
+void RunType(const ReduceCall& call) {
+  const auto& [type, op, sources, destinations, count, divisor] = call;
+  switch (op) {
+    case ReduceOp::prod:
+      return run_shaped<Plain<T>, Prod>(sources, destinations, count);
+    case ReduceOp::min:
+      return run_shaped<Plain<T>, Min>(sources, destinations, count);
+    case ReduceOp::max:
+      return run_shaped<Plain<T>, Max>(sources, destinations, count);
+    case ReduceOp::avg:
+      if (divisor != 1) {
+        return run_any<Plain<T>, Sum>(sources, destinations, count,
+                                      Divide<T>{static_cast<T>(divisor)});
+      }
+      [[fallthrough]];
+    case ReduceOp::sum:
+    case ReduceOp::premul_sum:
+      return run_shaped<Plain<T>, Sum>(sources, destinations, count);
+    case ReduceOp::band:
+    case ReduceOp::bor:
+    case ReduceOp::bxor:
+      return;  // not offered
+  }
+}
+
+void ReduceFloats(const ReduceCall& call) {
+  if (call.type == DataType::float32) return RunType<float>(call);
+  RunType<double>(call);
+}
+
+std::string_view InstructionSet() {
+  return hwy::TargetName(HWY_TARGET);
+}
+
+}  // namespace
+}  // namespace paceline::memory::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace paceline::memory {
+
+HWY_EXPORT(ReduceFloats);
+HWY_EXPORT(InstructionSet);
+
+void reduce_floats(const ReduceCall& call) {
+  HWY_DYNAMIC_DISPATCH(ReduceFloats)(call);
+}
+
+std::string_view reduce_instruction_set() {
+  return HWY_DYNAMIC_DISPATCH(InstructionSet)();
+}
+
+}  // namespace paceline::memory
+#endif  // HWY_ONCE
