@@ -13,8 +13,8 @@ namespace {
 using testing_support::run_world;
 
 // What all_reduce carries out of what is offered.
-constexpr ReduceOp kOps[] = {ReduceOp::sum,  ReduceOp::prod, ReduceOp::min, ReduceOp::max,
-                             ReduceOp::band, ReduceOp::bor,  ReduceOp::bxor};
+constexpr ReduceOp kOps[] = {ReduceOp::sum, ReduceOp::prod, ReduceOp::min, ReduceOp::max,
+                             ReduceOp::avg, ReduceOp::band, ReduceOp::bor, ReduceOp::bxor};
 
 // Neighbouring ranks bring neighbouring values out of five, so that the sums of some of them stay
 // within 3 and the products within 4 (10 and 32 in unsigned types, which count further).
@@ -59,6 +59,18 @@ T as(int value) {
   }
 }
 
+// The sum is exact; an average is rounded once.
+template <class T>
+T average(int sum, int size) {
+  if constexpr (std::is_integral_v<T>) {
+    return static_cast<T>(sum / size);
+  } else if constexpr (std::is_same_v<T, double>) {
+    return static_cast<double>(sum) / size;
+  } else {
+    return T(static_cast<float>(sum) / static_cast<float>(size));
+  }
+}
+
 template <class T>
 void check(Communicator& comm, ReduceOp op, std::size_t count, bool in_place) {
   constexpr DataType kType = DataTypeOf<T>::value;
@@ -72,7 +84,7 @@ void check(Communicator& comm, ReduceOp op, std::size_t count, bool in_place) {
     for (int rank = 1; rank < comm.size(); ++rank) {
       expected = combine(op, std::is_same_v<T, bool>, expected, value<T>(op, rank, i));
     }
-    const T exact = as<T>(expected);
+    const T exact = op == ReduceOp::avg ? average<T>(expected, comm.size()) : as<T>(expected);
     ASSERT_TRUE(result[i] == exact)
         << "rank " << comm.rank() << " of " << comm.size() << ", element " << i << " of " << count
         << ", " << to_string(kType) << " " << to_string(op) << (in_place ? ", in place" : "");
