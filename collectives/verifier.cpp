@@ -255,12 +255,12 @@ void Run::reduce(const Step& step, std::uint64_t i) {
     destinations_.push_back(place(operand.owner, operand.slice, lowered == LoweredOperand::shadow));
   }
   const Access now{rank_, order_.now(rank_)};
+  require_no_shift();
   for (const Place& source : sources_) load(source, now);
   for (const Place& destination : destinations_) {
     require_last(destination);
     store(destination, now);
   }
-  require_no_shift();
 }
 
 // See "Results" in schedule.h.
@@ -273,7 +273,8 @@ void Run::require_last(const Place& destination) {
       continue;
     }
     throw Violation{"reduces into the " + describe(destination.where.slice) + " of rank " +
-                    std::to_string(destination.where.owner) + " what is not yet the whole result"};
+                    std::to_string(destination.where.owner) +
+                    " what is not the result: not each contribution is in it exactly once"};
   }
 }
 
