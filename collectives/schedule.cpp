@@ -61,6 +61,10 @@ std::optional<int> shared_block(Collective collective, const Shape& shape, int r
   return blocks.input == blocks.output ? 0 : rank;
 }
 
+bool offers(Collective collective, Algorithm algorithm) {
+  return make_schedule(collective, algorithm, Shape{}, 0) != nullptr;
+}
+
 Grain grain_of(Collective collective, Algorithm algorithm, const Shape& shape) {
   if (collective == Collective::all_reduce &&
       (algorithm == Algorithm::ring || algorithm == Algorithm::direct)) {

@@ -144,6 +144,9 @@ struct ChunkBounds {
 };
 ChunkBounds chunk_bounds(const Shape& shape, int chunk);
 
+/// Whether make_schedule knows the pair.
+bool offers(Collective collective, Algorithm algorithm);
+
 /// How long puts are, the same for all ranks: each carries at most a chunk of a block cut into
 /// `pieces`, or `blocks` whole ones.
 struct Grain {

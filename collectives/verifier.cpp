@@ -90,6 +90,7 @@ class Run {
   void post(const Step& step);
   void wait(const Step& step);
   void reduce(const Step& step, std::uint64_t i);
+  void require_last(const Place& destination);
   void require_no_shift();
   void align(const Place& operand, std::size_t cells);
   /// Adds what is in the cells to values_, and copies values_ into them.
@@ -255,8 +256,25 @@ void Run::reduce(const Step& step, std::uint64_t i) {
   }
   const Access now{rank_, order_.now(rank_)};
   for (const Place& source : sources_) load(source, now);
-  for (const Place& destination : destinations_) store(destination, now);
+  for (const Place& destination : destinations_) {
+    require_last(destination);
+    store(destination, now);
+  }
   require_no_shift();
+}
+
+// See "Results" in schedule.h.
+void Run::require_last(const Place& destination) {
+  if (!reduces(options_.collective) || destination.where.slice.buffer != Buffer::output) return;
+  const CellRange range = layout_.range(destination.where);
+  for (std::size_t k = 0; k < range.count && k < values_.size(); ++k) {
+    if (values_[k] ==
+        memory_.expected(destination.where.owner, destination.instance, range.first + k)) {
+      continue;
+    }
+    throw Violation{"reduces into the " + describe(destination.where.slice) + " of rank " +
+                    std::to_string(destination.where.owner) + " what is not yet the whole result"};
+  }
 }
 
 // A reduce goes through its operands in some order that is not ours to know: a destination may be
@@ -265,11 +283,24 @@ void Run::require_no_shift() {
   const auto by_owner = [](const Place& a, const Place& b) {
     return a.where.owner < b.where.owner;
   };
+  // In place, an input and an output are one memory, in which the shorter one begins at a block.
   const auto memory_of = [&](const Place& p) {
     const Buffer buffer = p.where.slice.buffer;
     if (p.shadow) return std::pair(true, Buffer::output);
-    const bool same = options_.in_place && buffer == Buffer::input;
+    const bool same = options_.in_place && buffer == Buffer::input &&
+                      shared_block(options_.collective, shape_, p.where.owner);
     return std::pair(false, same ? Buffer::output : buffer);
+  };
+  const auto begin_of = [&](const Place& p) {
+    const Slice& slice = p.where.slice;
+    const Blocks blocks = blocks_of(options_.collective, shape_, p.where.owner);
+    const auto block = shared_block(options_.collective, shape_, p.where.owner);
+    if (p.shadow || slice.buffer == Buffer::scratch || !options_.in_place || !block) {
+      return slice.offset;
+    }
+    const bool shorter =
+        slice.buffer == Buffer::input ? blocks.input < blocks.output : blocks.output < blocks.input;
+    return slice.offset + (shorter ? static_cast<std::uint64_t>(*block) * shape_.count : 0);
   };
   std::sort(sources_.begin(), sources_.end(), by_owner);
   for (const Place& to : destinations_) {
@@ -277,8 +308,10 @@ void Run::require_no_shift() {
     for (auto from = first; from != last; ++from) {
       const Slice& a = from->where.slice;
       const Slice& b = to.where.slice;
-      if (memory_of(*from) != memory_of(to) || a.offset == b.offset) continue;
-      if (a.offset < b.offset + b.length && b.offset < a.offset + a.length) {
+      const std::uint64_t of_a = begin_of(*from);
+      const std::uint64_t of_b = begin_of(to);
+      if (memory_of(*from) != memory_of(to) || of_a == of_b) continue;
+      if (of_a < of_b + b.length && of_b < of_a + a.length) {
         throw Violation{"reads " + describe(a) + " and writes " + describe(b) +
                         ", which overlap without being the same"};
       }
@@ -347,7 +380,7 @@ Verdict verify(const Shape& shape, const std::function<std::unique_ptr<Schedule>
       schedules.push_back(make(rank));
       if (!schedules.back()) throw Violation{"rank " + std::to_string(rank) + " has no schedule"};
     }
-    verifier::Layout layout(shape, schedules);
+    verifier::Layout layout(options.collective, shape, schedules);
     try {
       verifier::Run(shape, options, layout, schedules).run();
     } catch (const verifier::CutUnlike&) {

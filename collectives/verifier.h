@@ -1,11 +1,12 @@
 // Proves a set of schedules, one per rank, without running anything real.
 //
 // Every rank's contribution to every element is a random 64-bit tag; sums of tags stand for
-// reductions, so a result is right exactly when it is the sum of all ranks' tags (a lost or doubled
-// contribution cannot hide but with probability 2^-64). Vector clocks over the waits decide
-// whether a write and a read of one element, or two writes, are ordered; those that are not are
-// races. A put is asynchronous: its source is read until the peer's matching wait (or a flush), its
-// target is written until that wait. A state in which no rank can go on is a deadlock.
+// reductions, so a result is right exactly when it is the sum of all ranks' tags, or where nothing
+// is reduced the tag of the one rank (a lost, doubled or misplaced contribution cannot hide but
+// with probability 2^-64). Vector clocks over the waits decide whether a write and a read of one
+// element, or two writes, are ordered; those that are not are races. A put is asynchronous: its
+// source is read until the peer's matching wait (or a flush), its target is written until that
+// wait. A state in which no rank can go on is a deadlock.
 //
 // All slices are cut at all their boundaries (verifier_slices.h), so the cost depends on the number
 // of steps and not on `count`. What is ordered is decided in verifier_order.h, what a cell of

@@ -23,12 +23,12 @@ Memory::Memory(const Shape& shape, const VerifyOptions& options, const Layout& l
       instances_(schedules.size()),
       scratch_(schedules.size()),
       shadow_(schedules.size()),
-      expected_(static_cast<std::size_t>(options.instances)),
+      sums_(static_cast<std::size_t>(options.instances)),
       more_reads_(1) {
   for (const auto& schedule : schedules) ticks_.push_back(schedule->steps() + 1);
   for (auto& of_rank : instances_) of_rank.resize(static_cast<std::size_t>(options.instances));
   for (std::size_t rank = 0; rank < scratch_.size(); ++rank) {
-    const std::size_t cells = layout.cuts(static_cast<int>(rank), Buffer::scratch).cells();
+    const std::size_t cells = layout.cells(static_cast<int>(rank), Buffer::scratch);
     scratch_[rank].assign(static_cast<std::size_t>(options.scratches), std::vector<Cell>(cells));
   }
 }
@@ -46,16 +46,42 @@ std::uint64_t Memory::tag(int rank, int instance, std::size_t cell) const {
   return mixed(mixed(mixed(options_.seed) ^ who) ^ cell);
 }
 
-const std::vector<std::uint64_t>& Memory::expected(int instance) {
-  std::vector<std::uint64_t>& sums = expected_[index(instance)];
+std::uint64_t Memory::sum(int instance, std::size_t cell) {
+  std::vector<std::uint64_t>& sums = sums_[index(instance)];
   if (sums.empty()) {
-    sums.assign(layout_.cuts(0, Buffer::output).cells(), 0);
+    sums.assign(layout_.cells(0, Buffer::input), 0);
     for (int rank = 0; rank < shape_.size; ++rank) {
       if (!contributes(rank)) continue;
       for (std::size_t k = 0; k < sums.size(); ++k) sums[k] += tag(rank, instance, k);
     }
   }
-  return sums;
+  return sums[cell];
+}
+
+// Block b of an output holds what the table of schedule.h says: everybody's, rank b's or the
+// root's, and of their inputs the one block, or the one for this rank.
+std::uint64_t Memory::expected(int owner, int instance, std::size_t cell) {
+  const std::size_t block = layout_.block_cells();
+  const std::size_t within = cell % block;
+  const std::size_t for_owner = index(owner) * block + within;
+  const int from = static_cast<int>(cell / block);
+  switch (options_.collective) {
+    case Collective::all_reduce:
+    case Collective::broadcast:
+    case Collective::reduce:
+    case Collective::barrier:
+      return sum(instance, within);
+    case Collective::reduce_scatter:
+      return sum(instance, for_owner);
+    case Collective::all_gather:
+    case Collective::gather:
+      return tag(from, instance, within);
+    case Collective::all_to_all:
+      return tag(from, instance, for_owner);
+    case Collective::scatter:
+      return tag(shape_.root, instance, for_owner);
+  }
+  return 0;
 }
 
 // A rank's input is there from the moment it enters the instance, and not before: who reads it must
@@ -64,38 +90,47 @@ Memory::Instance& Memory::instance(int owner, int number) {
   Instance& found = instances_[index(owner)][index(number)];
   if (found.begun) return found;
   found.begun = true;
-  const std::size_t cells = layout_.cuts(owner, Buffer::output).cells();
-  found.output.resize(cells);
-  if (!in_place_) found.input.resize(cells);
+  found.input.resize(layout_.cells(owner, Buffer::input));
+  found.output.resize(layout_.cells(owner, Buffer::output));
+  if (in_place_ && shared_block(options_.collective, shape_, owner)) {
+    (found.input.size() > found.output.size() ? found.output : found.input).clear();
+  }
   if (!contributes(owner)) return found;
-  std::vector<Cell>& input = in_place_ ? found.output : found.input;
-  for (std::size_t k = 0; k < cells; ++k) {
+  const std::span<Cell> input = buffer(found, owner, Buffer::input);
+  for (std::size_t k = 0; k < input.size(); ++k) {
     input[k].value = tag(owner, number, k);
     input[k].write = {owner, entered(owner, number)};
   }
   return found;
 }
 
+std::span<Cell> Memory::buffer(Instance& of, int owner, Buffer buffer) {
+  std::vector<Cell>& own = buffer == Buffer::input ? of.input : of.output;
+  const std::size_t cells = layout_.cells(owner, buffer);
+  if (own.size() == cells) return own;
+  std::vector<Cell>& other = buffer == Buffer::input ? of.output : of.input;
+  const auto block = index(shared_block(options_.collective, shape_, owner).value_or(0));
+  return std::span(other).subspan(block * cells, cells);
+}
+
 std::span<Cell> Memory::cells(const Place& place) {
   const Slice& slice = place.where.slice;
   const int owner = place.where.owner;
-  const Cuts& cuts = layout_.cuts(owner, slice.buffer);
-  const std::size_t first = cuts.index(slice.offset);
-  const std::size_t count = cuts.index(slice.offset + slice.length) - first;
-  std::vector<Cell>* all = nullptr;
+  const CellRange range = layout_.range(place.where);
   if (place.shadow) {
-    all = &shadow_[index(owner)];
-    if (all->empty()) all->resize(cuts.cells());
-  } else if (slice.buffer == Buffer::scratch) {
-    all = &scratch_[index(owner)][index(place.instance % options_.scratches)];
-  } else {
-    Instance& of_owner = instance(owner, place.instance);
-    if (of_owner.ended) {
-      throw Violation{"touches " + describe(place) + ", which has ended that instance"};
-    }
-    all = slice.buffer == Buffer::input && !in_place_ ? &of_owner.input : &of_owner.output;
+    std::vector<Cell>& shadow = shadow_[index(owner)];
+    if (shadow.empty()) shadow.resize(layout_.cells(owner, Buffer::output));
+    return std::span(shadow).subspan(range.first, range.count);
   }
-  return std::span(*all).subspan(first, count);
+  if (slice.buffer == Buffer::scratch) {
+    std::vector<Cell>& scratch = scratch_[index(owner)][index(place.instance % options_.scratches)];
+    return std::span(scratch).subspan(range.first, range.count);
+  }
+  Instance& of_owner = instance(owner, place.instance);
+  if (of_owner.ended) {
+    throw Violation{"touches " + describe(place) + ", which has ended that instance"};
+  }
+  return buffer(of_owner, owner, slice.buffer).subspan(range.first, range.count);
 }
 
 std::uint64_t Memory::read(Cell& cell, int rank, const Access& as, const Place& place) {
@@ -152,10 +187,8 @@ void Memory::forget_reads(Cell& cell) {
 
 void Memory::end(int owner, int number) {
   Instance& mine = instance(owner, number);
-  const Cuts& cuts = layout_.cuts(owner, Buffer::output);
-  const std::vector<std::uint64_t>& sums = expected(number);
   const auto place = [&](Buffer buffer, std::size_t k) {
-    return Place{{owner, {buffer, cuts.at(k), cuts.at(k + 1) - cuts.at(k)}}, false, number};
+    return Place{{owner, layout_.slice(owner, buffer, k)}, false, number};
   };
   const auto require_idle = [&](Buffer buffer, std::size_t k, const Access& access, bool over) {
     // The sources of the owner's own puts are left to the flush at the end of the operation.
@@ -178,12 +211,13 @@ void Memory::end(int owner, int number) {
   };
   release(Buffer::input, mine.input);
   release(Buffer::output, mine.output);
-  for (std::size_t k = 0; k < mine.output.size(); ++k) {
-    if (!mine.output[k].write.exists()) {
+  const std::span<Cell> output = buffer(mine, owner, Buffer::output);
+  for (std::size_t k = 0; k < output.size(); ++k) {
+    if (!output[k].write.exists()) {
       throw Violation{"ends the instance, and " + describe(place(Buffer::output, k)) +
                       " was never written"};
     }
-    if (mine.output[k].value != sums[k]) {
+    if (output[k].value != expected(owner, number, k)) {
       throw Violation{"ends the instance, and " + describe(place(Buffer::output, k)) +
                       " is wrong: not each contribution is in it exactly once"};
     }

@@ -52,13 +52,16 @@ class Memory {
   /// input or output.
   void end(int owner, int instance);
 
+  /// What a cell of an output holds in the end.
+  [[nodiscard]] std::uint64_t expected(int owner, int instance, std::size_t cell);
   /// The tick at which a rank enters an instance.
   [[nodiscard]] Tick entered(int rank, int instance) const;
   /// "step 7 of instance 1 of rank 3".
   [[nodiscard]] std::string describe(const Access& access) const;
 
  private:
-  /// What one rank has in one instance. In place, input and output are `output`.
+  /// What one rank has in one instance. In place, the shorter one of input and output is a block of
+  /// the longer one, which is in `output` if they are equally long.
   struct Instance {
     std::vector<Cell> input;
     std::vector<Cell> output;
@@ -70,7 +73,10 @@ class Memory {
   Instance& instance(int owner, int number);
   [[nodiscard]] bool contributes(int rank) const;
   [[nodiscard]] std::uint64_t tag(int rank, int instance, std::size_t cell) const;
-  const std::vector<std::uint64_t>& expected(int instance);
+  /// Cells of an input or output, wherever they are.
+  std::span<Cell> buffer(Instance& of, int owner, Buffer buffer);
+  /// The sum of everybody's tags in a cell of the input.
+  std::uint64_t sum(int instance, std::size_t cell);
   [[nodiscard]] std::string describe(const Place& place) const;
   void forget_reads(Cell& cell);
 
@@ -83,7 +89,7 @@ class Memory {
   std::vector<std::vector<Instance>> instances_;         // [rank][instance]
   std::vector<std::vector<std::vector<Cell>>> scratch_;  // [rank][scratch]
   std::vector<std::vector<Cell>> shadow_;                // [rank]
-  std::vector<std::vector<std::uint64_t>> expected_;     // [instance], computed when needed
+  std::vector<std::vector<std::uint64_t>> sums_;         // [instance], computed when needed
   std::vector<std::vector<Access>> more_reads_;
   std::vector<std::uint32_t> free_reads_;
 };

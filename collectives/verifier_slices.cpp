@@ -63,8 +63,9 @@ std::size_t Cuts::index(std::uint64_t boundary) const {
       std::lower_bound(boundaries_.begin(), boundaries_.end(), boundary) - boundaries_.begin());
 }
 
-Layout::Layout(const Shape& shape, const std::vector<std::unique_ptr<Schedule>>& schedules)
-    : shape_(shape), schedules_(schedules), buffers_(shape.count) {
+Layout::Layout(Collective collective, const Shape& shape,
+               const std::vector<std::unique_ptr<Schedule>>& schedules)
+    : collective_(collective), shape_(shape), schedules_(schedules), block_(shape.count) {
   for (const auto& schedule : schedules_) {
     scratch_length_.push_back(schedule->scratch());
     scratch_.emplace_back(schedule->scratch());
@@ -81,12 +82,55 @@ Layout::Layout(const Shape& shape, const std::vector<std::unique_ptr<Schedule>>&
         }
         if (one.slice.length == 0) continue;
         Cuts& cut = cuts(one.owner, one.slice.buffer);
-        cut.add(one.slice.offset);
-        cut.add(one.slice.offset + one.slice.length);
+        cut.add(begin(one.slice));
+        cut.add(begin(one.slice) + one.slice.length);
       }
     }
   }
   sort();
+}
+
+std::uint64_t Layout::length_of(int owner, Buffer buffer) const {
+  const Blocks blocks = blocks_of(collective_, shape_, owner);
+  switch (buffer) {
+    case Buffer::input:
+      return static_cast<std::uint64_t>(blocks.input) * shape_.count;
+    case Buffer::output:
+      return static_cast<std::uint64_t>(blocks.output) * shape_.count;
+    case Buffer::scratch:
+      break;
+  }
+  return scratch_length_[static_cast<std::size_t>(owner)];
+}
+
+std::size_t Layout::cells(int owner, Buffer buffer) const {
+  const Blocks blocks = blocks_of(collective_, shape_, owner);
+  switch (buffer) {
+    case Buffer::input:
+      return static_cast<std::size_t>(blocks.input) * block_.cells();
+    case Buffer::output:
+      return static_cast<std::size_t>(blocks.output) * block_.cells();
+    case Buffer::scratch:
+      break;
+  }
+  return cuts(owner, buffer).cells();
+}
+
+CellRange Layout::range(const OwnedSlice& of) const {
+  const Slice& slice = of.slice;
+  if (slice.length == 0) return {};
+  const Cuts& cut = cuts(of.owner, slice.buffer);
+  const std::size_t first = cut.index(begin(slice));
+  const std::size_t count = cut.index(begin(slice) + slice.length) - first;
+  const std::uint64_t block = slice.buffer == Buffer::scratch ? 0 : slice.offset / shape_.count;
+  return {static_cast<std::size_t>(block) * cut.cells() + first, count};
+}
+
+Slice Layout::slice(int owner, Buffer buffer, std::size_t cell) const {
+  const Cuts& cut = cuts(owner, buffer);
+  const std::size_t k = cell % cut.cells();
+  const std::uint64_t block = cell / cut.cells();
+  return {buffer, block * shape_.count + cut.at(k), cut.at(k + 1) - cut.at(k)};
 }
 
 void Layout::fail(int rank, std::uint64_t i, const std::string& what) const {
@@ -103,13 +147,15 @@ void Layout::check(int rank, std::uint64_t i, const OwnedSlice& one, bool writte
   if (written && one.slice.buffer == Buffer::input) {
     fail(rank, i, "writes into the " + describe(one.slice) + " of " + rank_text(one.owner));
   }
-  const std::uint64_t limit = one.slice.buffer == Buffer::scratch
-                                  ? scratch_length_[static_cast<std::size_t>(one.owner)]
-                                  : shape_.count;
+  const std::uint64_t limit = length_of(one.owner, one.slice.buffer);
   if (one.slice.offset > limit || one.slice.length > limit - one.slice.offset) {
     fail(rank, i,
          describe(one.slice) + " of " + rank_text(one.owner) + " is out of bounds: there are " +
              number(limit) + " elements");
+  }
+  if (one.slice.buffer != Buffer::scratch && one.slice.length > 0 &&
+      begin(one.slice) + one.slice.length > shape_.count) {
+    fail(rank, i, describe(one.slice) + " lies in more than one block of " + number(shape_.count));
   }
 }
 
@@ -163,15 +209,17 @@ void Layout::relate_operands(int rank, std::uint64_t i, const Step& step) {
 bool Layout::cut_alike(const OwnedSlice& a, const OwnedSlice& b) const {
   const Cuts& x = cuts(a.owner, a.slice.buffer);
   const Cuts& y = cuts(b.owner, b.slice.buffer);
-  std::size_t i = x.index(a.slice.offset);
-  std::size_t j = y.index(b.slice.offset);
+  const std::uint64_t of_a = begin(a.slice);
+  const std::uint64_t of_b = begin(b.slice);
+  std::size_t i = x.index(of_a);
+  std::size_t j = y.index(of_b);
   // Both slices end at a boundary, at the same distance.
-  while (x.at(i) != a.slice.offset + a.slice.length) {
-    if (x.at(i) - a.slice.offset != y.at(j) - b.slice.offset) return false;
+  while (x.at(i) != of_a + a.slice.length) {
+    if (x.at(i) - of_a != y.at(j) - of_b) return false;
     ++i;
     ++j;
   }
-  return y.at(j) == b.slice.offset + b.slice.length;
+  return y.at(j) == of_b + b.slice.length;
 }
 
 void Layout::close() {
@@ -192,14 +240,14 @@ bool Layout::carry_over() {
       distances.clear();
       for (const OwnedSlice& one : related_) {
         const Cuts& cut = cuts(one.owner, one.slice.buffer);
-        for (std::size_t k = cut.index(one.slice.offset);
-             cut.at(k) != one.slice.offset + one.slice.length; ++k) {
-          distances.push_back(cut.at(k) - one.slice.offset);
+        const std::uint64_t of = begin(one.slice);
+        for (std::size_t k = cut.index(of); cut.at(k) != of + one.slice.length; ++k) {
+          distances.push_back(cut.at(k) - of);
         }
       }
       for (const OwnedSlice& one : related_) {
         Cuts& cut = cuts(one.owner, one.slice.buffer);
-        for (const std::uint64_t distance : distances) cut.add(one.slice.offset + distance);
+        for (const std::uint64_t distance : distances) cut.add(begin(one.slice) + distance);
         cut.sort();
       }
       changed = true;
@@ -209,7 +257,7 @@ bool Layout::carry_over() {
 }
 
 void Layout::sort() {
-  buffers_.sort();
+  block_.sort();
   for (Cuts& cut : scratch_) cut.sort();
 }
 

@@ -4,6 +4,8 @@
 // Slices that one step relates to each other (source and target of a put, the operands of a reduce)
 // must be cut at the same places, counted from their beginnings. In a schedule of whole chunks they
 // are from the start; otherwise close() carries the cuts over until nothing changes.
+//
+// Inputs and outputs are cut block by block, all blocks of all ranks alike.
 #pragma once
 
 #include <cstddef>
@@ -55,25 +57,44 @@ struct OwnedSlice {
 };
 
 /// The schedules of all ranks and how their memory is cut.
+/// Neighbouring cells of one buffer.
+struct CellRange {
+  std::size_t first = 0;
+  std::size_t count = 0;
+};
+
 class Layout {
  public:
-  /// Throws Violation for slices out of bounds, operands of different lengths, writes into an
-  /// input, and ranks that do not exist.
-  Layout(const Shape& shape, const std::vector<std::unique_ptr<Schedule>>& schedules);
+  /// Throws Violation for slices out of bounds or across blocks, operands of different lengths,
+  /// writes into an input, and ranks that do not exist.
+  Layout(Collective collective, const Shape& shape,
+         const std::vector<std::unique_ptr<Schedule>>& schedules);
 
-  /// Cuts of a buffer; input, output and shadow are cut alike, on all ranks.
-  [[nodiscard]] const Cuts& cuts(int owner, Buffer buffer) const {
-    return buffer == Buffer::scratch ? scratch_[static_cast<std::size_t>(owner)] : buffers_;
-  }
+  /// How many cells a buffer has, and a block of an input or output.
+  [[nodiscard]] std::size_t cells(int owner, Buffer buffer) const;
+  [[nodiscard]] std::size_t block_cells() const { return block_.cells(); }
+  /// Those of a slice; the shadow is cut as the output.
+  [[nodiscard]] CellRange range(const OwnedSlice& of) const;
+  /// The elements of a cell.
+  [[nodiscard]] Slice slice(int owner, Buffer buffer, std::size_t cell) const;
   /// True if the two slices, of the same length, are cut at the same places.
   [[nodiscard]] bool cut_alike(const OwnedSlice& a, const OwnedSlice& b) const;
   /// Makes all related slices cut alike.
   void close();
 
  private:
-  Cuts& cuts(int owner, Buffer buffer) {
-    return buffer == Buffer::scratch ? scratch_[static_cast<std::size_t>(owner)] : buffers_;
+  [[nodiscard]] const Cuts& cuts(int owner, Buffer buffer) const {
+    return buffer == Buffer::scratch ? scratch_[static_cast<std::size_t>(owner)] : block_;
   }
+  [[nodiscard]] Cuts& cuts(int owner, Buffer buffer) {
+    return buffer == Buffer::scratch ? scratch_[static_cast<std::size_t>(owner)] : block_;
+  }
+  /// Where a slice begins in what cuts() cuts.
+  [[nodiscard]] std::uint64_t begin(const Slice& slice) const {
+    return slice.buffer == Buffer::scratch || shape_.count == 0 ? slice.offset
+                                                                : slice.offset % shape_.count;
+  }
+  [[nodiscard]] std::uint64_t length_of(int owner, Buffer buffer) const;
   /// Fills related_ with the slices that step i of `rank` relates.
   void relate(int rank, std::uint64_t i);
   void relate_operands(int rank, std::uint64_t i, const Step& step);
@@ -82,10 +103,11 @@ class Layout {
   bool carry_over();
   void sort();
 
+  Collective collective_;
   Shape shape_;
   const std::vector<std::unique_ptr<Schedule>>& schedules_;
   std::vector<std::uint64_t> scratch_length_;
-  Cuts buffers_;
+  Cuts block_;
   std::vector<Cuts> scratch_;
   std::vector<OwnedSlice> related_;
 };

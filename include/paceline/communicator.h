@@ -36,8 +36,9 @@ struct Wire {
 /// long as the order of their calls is the same on every rank. `abort()` may be called at any
 /// time from any thread.
 ///
-/// Buffers: any pointer aligned to its element type. `in` and `out` are either equal (in place)
-/// or disjoint. Zero elements are fine everywhere, and then the pointers may be null.
+/// Buffers: any pointer aligned to its element type. `in` and `out` are in place as the call says
+/// (equal, unless it says otherwise), or disjoint. Zero elements are fine everywhere, and then the
+/// pointers may be null.
 ///
 /// Errors: every call throws paceline::Error. The first failure (a peer's death, a time-out, a
 /// mismatch, abort) makes the Communicator failed for good: all later calls throw that same
@@ -77,7 +78,7 @@ class PACELINE_API Communicator {
   [[nodiscard]] const Config& config() const noexcept;
   /// One entry per rank.
   [[nodiscard]] std::vector<Wire> wires() const;
-  /// The algorithm that a call would take; the same on every rank.
+  /// The algorithm that a call with blocks of `count` elements would take; the same on every rank.
   [[nodiscard]] Algorithm algorithm_for(Collective collective, std::size_t count,
                                         DataType type) const;
 
@@ -92,19 +93,54 @@ class PACELINE_API Communicator {
   [[nodiscard]] Memory register_memory(void* pointer, std::size_t bytes);
 
   // --- collectives ---------------------------------------------------------------------------
+  // `count` is that of one block: where a buffer holds a block for each rank, in the order of the
+  // ranks, it has size() * count elements. Every call has a form that returns Work; see work.h.
+
   /// out[i] = in_0[i] op in_1[i] op ... over all ranks; `count` elements on every rank; all ranks
   /// get the same bits.
   void all_reduce(const void* in, void* out, std::size_t count, DataType type, ReduceOp op);
   Work all_reduce_async(const void* in, void* out, std::size_t count, DataType type, ReduceOp op);
 
+  /// Rank r gets block r of what all_reduce of `in`, size() blocks, would give: `count` elements.
+  /// In place: out = in + rank() * count elements; the other blocks of `in` stay as they are.
+  void reduce_scatter(const void* in, void* out, std::size_t count, DataType type, ReduceOp op);
+  Work reduce_scatter_async(const void* in, void* out, std::size_t count, DataType type,
+                            ReduceOp op);
+
+  /// Block r of `out`, size() blocks, is the `count` elements of rank r.
+  /// In place: in = out + rank() * count elements.
+  void all_gather(const void* in, void* out, std::size_t count, DataType type);
+  Work all_gather_async(const void* in, void* out, std::size_t count, DataType type);
+
+  /// Block j of `in` goes to rank j, block j of `out` comes from rank j; size() blocks of `count`
+  /// elements each. In place: in = out; that copies `in` aside first.
+  void all_to_all(const void* in, void* out, std::size_t count, DataType type);
+  Work all_to_all_async(const void* in, void* out, std::size_t count, DataType type);
+
   /// `count` elements of `root`'s buffer into everybody's.
   void broadcast(void* buffer, std::size_t count, DataType type, int root);
   Work broadcast_async(void* buffer, std::size_t count, DataType type, int root);
 
+  /// As all_reduce, but only `root` gets the result; `out` counts there only.
+  void reduce(const void* in, void* out, std::size_t count, DataType type, ReduceOp op, int root);
+  Work reduce_async(const void* in, void* out, std::size_t count, DataType type, ReduceOp op,
+                    int root);
+
+  /// As all_gather, but only `root` gets the result; `out` counts there only.
+  void gather(const void* in, void* out, std::size_t count, DataType type, int root);
+  Work gather_async(const void* in, void* out, std::size_t count, DataType type, int root);
+
+  /// Block r of `root`'s `in`, size() blocks, goes to rank r; `in` counts there only.
+  /// In place at the root: out = in + rank() * count elements.
+  void scatter(const void* in, void* out, std::size_t count, DataType type, int root);
+  Work scatter_async(const void* in, void* out, std::size_t count, DataType type, int root);
+
   /// Returns when every rank has called it.
   void barrier();
+  Work barrier_async();
 
-  // Typed forms: in place, and out of place (both spans of the same length).
+  // Typed forms. One span: in place, as above (the buffer of size() blocks, where there is one).
+  // Two spans: out of place; lengths that do not fit throw invalid_argument.
   template <class T>
   void all_reduce(std::span<T> inout, ReduceOp op) {
     all_reduce(inout.data(), inout.data(), inout.size(), DataTypeOf<T>::value, op);
@@ -119,8 +155,45 @@ class PACELINE_API Communicator {
     return all_reduce_async(inout.data(), inout.data(), inout.size(), DataTypeOf<T>::value, op);
   }
   template <class T>
+  void reduce_scatter(std::span<const T> in, std::span<T> out, ReduceOp op) {
+    const std::size_t count = require_blocks(in.size(), out.size(), "in");
+    reduce_scatter(in.data(), out.data(), count, DataTypeOf<T>::value, op);
+  }
+  template <class T>
+  void all_gather(std::span<const T> in, std::span<T> out) {
+    const std::size_t count = require_blocks(out.size(), in.size(), "out");
+    all_gather(in.data(), out.data(), count, DataTypeOf<T>::value);
+  }
+  template <class T>
+  void all_gather(std::span<T> inout) {
+    const std::size_t count = require_divisible(inout.size());
+    const T* const own = inout.data() + static_cast<std::size_t>(rank()) * count;
+    all_gather(own, inout.data(), count, DataTypeOf<T>::value);
+  }
+  template <class T>
+  void all_to_all(std::span<const T> in, std::span<T> out) {
+    require_same_length(in.size(), out.size());
+    all_to_all(in.data(), out.data(), require_divisible(in.size()), DataTypeOf<T>::value);
+  }
+  template <class T>
   void broadcast(std::span<T> buffer, int root) {
     broadcast(buffer.data(), buffer.size(), DataTypeOf<T>::value, root);
+  }
+  template <class T>
+  void reduce(std::span<T> inout, ReduceOp op, int root) {
+    reduce(inout.data(), inout.data(), inout.size(), DataTypeOf<T>::value, op, root);
+  }
+  /// `out` may be empty beside the root.
+  template <class T>
+  void gather(std::span<const T> in, std::span<T> out, int root) {
+    if (rank() == root) (void)require_blocks(out.size(), in.size(), "out");
+    gather(in.data(), out.data(), in.size(), DataTypeOf<T>::value, root);
+  }
+  /// `in` may be empty beside the root.
+  template <class T>
+  void scatter(std::span<const T> in, std::span<T> out, int root) {
+    if (rank() == root) (void)require_blocks(in.size(), out.size(), "in");
+    scatter(in.data(), out.data(), out.size(), DataTypeOf<T>::value, root);
   }
 
   // --- trouble -------------------------------------------------------------------------------
@@ -151,6 +224,9 @@ class PACELINE_API Communicator {
  private:
   explicit Communicator(std::shared_ptr<CommunicatorCore> core);
   static void require_same_length(std::size_t in, std::size_t out);
+  /// The length of a block, which is `shorter`.
+  std::size_t require_blocks(std::size_t longer, std::size_t shorter, const char* what) const;
+  [[nodiscard]] std::size_t require_divisible(std::size_t elements) const;
   std::shared_ptr<CommunicatorCore> core_;
 };
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "bootstrap/launcher_store.h"
+#include "communicator/arguments.h"
 #include "communicator/core.h"
 #include "paceline/work.h"
 
@@ -14,82 +15,6 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& text) {
   throw Error(ErrorCode::invalid_argument, text);
-}
-
-void check_pointer(const void* pointer, const char* name, std::size_t count, DataType type) {
-  if (count == 0) return;
-  if (pointer == nullptr) {
-    refuse(std::string(name) + " is null for " + std::to_string(count) +
-           " elements: give a buffer, or a count of 0");
-  }
-  const auto address = reinterpret_cast<std::uintptr_t>(pointer);
-  if (address % size_of(type) != 0) {
-    refuse(std::string(name) + " is at an address that is not a multiple of " +
-           std::to_string(size_of(type)) + ", the size of " + std::string(to_string(type)) +
-           ": align it");
-  }
-}
-
-void check_count(std::size_t count, DataType type) {
-  if (count > SIZE_MAX / 2 / size_of(type)) {
-    refuse("a count of " + std::to_string(count) + " elements of " + std::to_string(size_of(type)) +
-           " bytes does not fit into memory");
-  }
-}
-
-void check_type(DataType type) {
-  if (is_valid(type)) return;
-  refuse("type " + std::to_string(static_cast<int>(type)) +
-         " is not a DataType: float32 (1), float64 (2), int32 (3) and int64 (4) are");
-}
-
-void check_op(ReduceOp op) {
-  if (is_valid(op)) return;
-  refuse("operation " + std::to_string(static_cast<int>(op)) +
-         " is not a ReduceOp: sum (1), prod (2), min (3) and max (4) are");
-}
-
-void check_overlap(const void* in, const void* out, std::size_t bytes) {
-  if (in == out) return;
-  const auto a = reinterpret_cast<std::uintptr_t>(in);
-  const auto b = reinterpret_cast<std::uintptr_t>(out);
-  const std::uintptr_t apart = a < b ? b - a : a - b;
-  if (apart >= bytes) return;
-  refuse("in and out overlap: they start " + std::to_string(apart) + " bytes apart and are " +
-         std::to_string(bytes) + " bytes long; give the same buffer for both, or disjoint ones");
-}
-
-engine::Call all_reduce_call(const CommunicatorCore& core, const void* in, const void* out,
-                             std::size_t count, DataType type, ReduceOp op) {
-  check_type(type);
-  check_op(op);
-  check_count(count, type);
-  check_pointer(in, "in", count, type);
-  check_pointer(out, "out", count, type);
-  check_overlap(in, out, count * size_of(type));
-  return {Collective::all_reduce,
-          type,
-          op,
-          core.choose_algorithm(Collective::all_reduce, count * size_of(type)),
-          0,
-          count};
-}
-
-engine::Call broadcast_call(const CommunicatorCore& core, const void* buffer, std::size_t count,
-                            DataType type, int root) {
-  check_type(type);
-  check_count(count, type);
-  check_pointer(buffer, "buffer", count, type);
-  if (root < 0 || root >= core.roster().size()) {
-    refuse("root " + std::to_string(root) + " is not a rank of this communicator: 0 to " +
-           std::to_string(core.roster().size() - 1) + " are");
-  }
-  return {Collective::broadcast,
-          type,
-          ReduceOp::sum,
-          core.choose_algorithm(Collective::broadcast, count * size_of(type)),
-          root,
-          count};
 }
 
 void end(std::shared_ptr<CommunicatorCore> core) noexcept {
@@ -102,10 +27,6 @@ void end(std::shared_ptr<CommunicatorCore> core) noexcept {
 CommunicatorCore& own(const std::shared_ptr<CommunicatorCore>& core) {
   core->require_own_process();
   return *core;
-}
-
-engine::Buffers buffers(const void* in, void* out) {
-  return {static_cast<const std::byte*>(in), static_cast<std::byte*>(out)};
 }
 
 }  // namespace
@@ -190,28 +111,77 @@ Memory Communicator::register_memory(void* pointer, std::size_t bytes) {
 
 void Communicator::all_reduce(const void* in, void* out, std::size_t count, DataType type,
                               ReduceOp op) {
-  own(core_).run(all_reduce_call(*core_, in, out, count, type, op), buffers(in, out));
+  own(core_).run({Collective::all_reduce, in, out, count, type, op, 0});
 }
-
 Work Communicator::all_reduce_async(const void* in, void* out, std::size_t count, DataType type,
                                     ReduceOp op) {
+  return {core_, own(core_).start({Collective::all_reduce, in, out, count, type, op, 0})};
+}
+
+void Communicator::reduce_scatter(const void* in, void* out, std::size_t count, DataType type,
+                                  ReduceOp op) {
+  own(core_).run({Collective::reduce_scatter, in, out, count, type, op, 0});
+}
+Work Communicator::reduce_scatter_async(const void* in, void* out, std::size_t count, DataType type,
+                                        ReduceOp op) {
+  return {core_, own(core_).start({Collective::reduce_scatter, in, out, count, type, op, 0})};
+}
+
+void Communicator::all_gather(const void* in, void* out, std::size_t count, DataType type) {
+  own(core_).run({Collective::all_gather, in, out, count, type, ReduceOp::sum, 0});
+}
+Work Communicator::all_gather_async(const void* in, void* out, std::size_t count, DataType type) {
   return {core_,
-          own(core_).start(all_reduce_call(*core_, in, out, count, type, op), buffers(in, out))};
+          own(core_).start({Collective::all_gather, in, out, count, type, ReduceOp::sum, 0})};
+}
+
+void Communicator::all_to_all(const void* in, void* out, std::size_t count, DataType type) {
+  own(core_).run({Collective::all_to_all, in, out, count, type, ReduceOp::sum, 0});
+}
+Work Communicator::all_to_all_async(const void* in, void* out, std::size_t count, DataType type) {
+  return {core_,
+          own(core_).start({Collective::all_to_all, in, out, count, type, ReduceOp::sum, 0})};
 }
 
 void Communicator::broadcast(void* buffer, std::size_t count, DataType type, int root) {
-  own(core_).run(broadcast_call(*core_, buffer, count, type, root), buffers(buffer, buffer));
+  own(core_).run({Collective::broadcast, buffer, buffer, count, type, ReduceOp::sum, root});
+}
+Work Communicator::broadcast_async(void* buffer, std::size_t count, DataType type, int root) {
+  return {core_, own(core_).start(
+                     {Collective::broadcast, buffer, buffer, count, type, ReduceOp::sum, root})};
 }
 
-Work Communicator::broadcast_async(void* buffer, std::size_t count, DataType type, int root) {
-  return {core_, own(core_).start(broadcast_call(*core_, buffer, count, type, root),
-                                  buffers(buffer, buffer))};
+void Communicator::reduce(const void* in, void* out, std::size_t count, DataType type, ReduceOp op,
+                          int root) {
+  own(core_).run({Collective::reduce, in, out, count, type, op, root});
+}
+Work Communicator::reduce_async(const void* in, void* out, std::size_t count, DataType type,
+                                ReduceOp op, int root) {
+  return {core_, own(core_).start({Collective::reduce, in, out, count, type, op, root})};
+}
+
+void Communicator::gather(const void* in, void* out, std::size_t count, DataType type, int root) {
+  own(core_).run({Collective::gather, in, out, count, type, ReduceOp::sum, root});
+}
+Work Communicator::gather_async(const void* in, void* out, std::size_t count, DataType type,
+                                int root) {
+  return {core_, own(core_).start({Collective::gather, in, out, count, type, ReduceOp::sum, root})};
+}
+
+void Communicator::scatter(const void* in, void* out, std::size_t count, DataType type, int root) {
+  own(core_).run({Collective::scatter, in, out, count, type, ReduceOp::sum, root});
+}
+Work Communicator::scatter_async(const void* in, void* out, std::size_t count, DataType type,
+                                 int root) {
+  return {core_,
+          own(core_).start({Collective::scatter, in, out, count, type, ReduceOp::sum, root})};
 }
 
 void Communicator::barrier() {
-  own(core_).run({Collective::barrier, DataType::float32, ReduceOp::sum,
-                  core_->choose_algorithm(Collective::barrier, 0), 0, 0},
-                 {});
+  own(core_).run({});
+}
+Work Communicator::barrier_async() {
+  return {core_, own(core_).start({})};
 }
 
 // --- trouble
@@ -241,6 +211,22 @@ void Communicator::require_same_length(std::size_t in, std::size_t out) {
   if (in == out) return;
   refuse("in has " + std::to_string(in) + " elements and out " + std::to_string(out) +
          ": give spans of the same length");
+}
+
+std::size_t Communicator::require_blocks(std::size_t longer, std::size_t shorter,
+                                         const char* what) const {
+  const auto ranks = static_cast<std::size_t>(size());
+  if (longer % ranks == 0 && longer / ranks == shorter) return shorter;
+  refuse(std::string(what) + " has " + std::to_string(longer) + " elements: with " +
+         std::to_string(ranks) + " ranks and blocks of " + std::to_string(shorter) + " it has " +
+         std::to_string(shorter * ranks));
+}
+
+std::size_t Communicator::require_divisible(std::size_t elements) const {
+  const auto ranks = static_cast<std::size_t>(size());
+  if (elements % ranks == 0) return elements / ranks;
+  refuse("a buffer with a block for each of " + std::to_string(ranks) +
+         " ranks has a multiple of so many elements, not " + std::to_string(elements));
 }
 
 std::string version() {

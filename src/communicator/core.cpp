@@ -14,10 +14,6 @@ constexpr Nanoseconds kLeaveTime = 2 * kSecond;
 /// For "has made no call for at least ... ": heartbeats wake the service thread as often.
 constexpr Nanoseconds kSampleEvery = kSecond;
 
-/// Above this the all-pairs exchange of whole vectors costs more than the steps it saves (tcp and
-/// RDMA; ranks on one host map each other's memory instead).
-constexpr std::size_t kLargestDoubling = 32 * 1024;
-
 }  // namespace
 
 std::shared_ptr<CommunicatorCore> CommunicatorCore::create(const Config& config,
@@ -81,21 +77,6 @@ CommunicatorCore::~CommunicatorCore() {
   leave();
 }
 
-Algorithm CommunicatorCore::choose_algorithm(Collective collective, std::size_t bytes) const {
-  switch (collective) {
-    case Collective::broadcast:
-      return Algorithm::binomial;
-    case Collective::barrier:
-      return Algorithm::recursive_doubling;
-    case Collective::all_reduce:
-      break;
-  }
-  if (config_.algorithm != Algorithm::automatic) return config_.algorithm;
-  if (bytes <= config_.eager_bytes) return Algorithm::recursive_doubling;
-  if (links_->all_mapped()) return Algorithm::direct;
-  return bytes <= kLargestDoubling ? Algorithm::recursive_doubling : Algorithm::ring;
-}
-
 void CommunicatorCore::leave() noexcept {
   if (service_ == nullptr) return;
   service_->detach();
@@ -141,19 +122,28 @@ Usage CommunicatorCore::usage() {
   return usage;
 }
 
-void CommunicatorCore::run(const engine::Call& call, const engine::Buffers& buffers) {
+engine::Call CommunicatorCore::call_of(const Arguments& arguments) const {
+  arguments.check(config_.rank, config_.size);
+  engine::Call call = arguments.call();
+  call.algorithm = choose_algorithm(call.collective, call.count * size_of(call.type));
+  return call;
+}
+
+void CommunicatorCore::run(const Arguments& arguments) {
+  const engine::Call call = call_of(arguments);
   const std::lock_guard guard(*lock_);
   throw_if_failed();
-  engine::Operation& operation = engine_->submit_blocking(call, buffers);
+  engine::Operation& operation =
+      engine_->submit_blocking(call, arguments.buffers(config_.rank, config_.size));
   drive(operation);
   if (operation.error()) throw Error(*operation.error());
 }
 
-std::shared_ptr<engine::Operation> CommunicatorCore::start(const engine::Call& call,
-                                                           const engine::Buffers& buffers) {
+std::shared_ptr<engine::Operation> CommunicatorCore::start(const Arguments& arguments) {
+  const engine::Call call = call_of(arguments);
   const std::lock_guard guard(*lock_);
   throw_if_failed();
-  auto operation = engine_->submit(call, buffers);
+  auto operation = engine_->submit(call, arguments.buffers(config_.rank, config_.size));
   turn(0);
   if (!operation->finished()) start_pump();
   return operation;

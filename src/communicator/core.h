@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "base/service_thread.h"
 #include "bootstrap/bootstrap.h"
+#include "communicator/arguments.h"
 #include "communicator/links.h"
 #include "communicator/roster.h"
 #include "communicator/status_door.h"
@@ -46,6 +47,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   [[nodiscard]] const Config& config() const { return config_; }
   [[nodiscard]] const Roster& roster() const { return roster_; }
   [[nodiscard]] std::vector<Wire> wires() const { return links_->wires(); }
+  /// For blocks of `bytes`; the same on all ranks. algorithms.cpp
   [[nodiscard]] Algorithm choose_algorithm(Collective collective, std::size_t bytes) const;
   [[nodiscard]] memory::Registrar& registrar() { return *registrar_; }
 
@@ -63,11 +65,10 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   [[nodiscard]] std::vector<OperationRecord> history() const;
   void write_history(const std::string& path, HistoryFormat format) const;
 
-  /// Runs a call to its end in this thread; throws its Error.
-  void run(const engine::Call& call, const engine::Buffers& buffers);
-  /// Starts a call.
-  std::shared_ptr<engine::Operation> start(const engine::Call& call,
-                                           const engine::Buffers& buffers);
+  /// Checks the arguments and runs the call to its end in this thread; throws its Error.
+  void run(const Arguments& arguments);
+  /// Checks the arguments and starts the call.
+  std::shared_ptr<engine::Operation> start(const Arguments& arguments);
   void wait(engine::Operation& operation);
   bool done(engine::Operation& operation);
 
@@ -87,6 +88,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   [[nodiscard]] std::shared_ptr<CommunicatorCore> shrink();
 
  private:
+  [[nodiscard]] engine::Call call_of(const Arguments& arguments) const;
   CommunicatorCore(const Config& config, std::shared_ptr<Store> store, const std::string& name);
 
   // progress.cpp; the lock is held

@@ -146,22 +146,28 @@ bool Engine::link(Operation& operation) {
 
   const std::size_t lanes = static_cast<std::size_t>(plan.lanes());
   reserve_scratch(plan.lane_stride() * lanes);
+  set_input_aside(operation);
   if (plan.eager()) {
     operation.phase_ = Phase::running;
     return true;
   }
   operation.lanes_.resize(lanes);
   for (std::size_t l = 0; l < lanes; ++l) operation.lanes_[l].instance = l;
-  const std::size_t bytes = operation.call().count * size_of(operation.call().type);
-  const auto region_of = [&](const std::byte* pointer) -> std::shared_ptr<memory::Region> {
+  const std::size_t element = size_of(operation.call().type);
+  const auto region_of = [&](const std::byte* pointer,
+                             std::uint64_t count) -> std::shared_ptr<memory::Region> {
+    const std::size_t bytes = count * element;
     if (pointer == nullptr || bytes == 0) return nullptr;
     // A wire that maps gains nothing from registering somebody else's memory.
     return unmapped ? registrar_->cover(pointer, bytes) : registrar_->find(pointer, bytes);
   };
-  operation.input_region_ = region_of(operation.buffers_.input);
-  operation.output_region_ = operation.buffers_.output == operation.buffers_.input
-                                 ? operation.input_region_
-                                 : region_of(operation.buffers_.output);
+  const std::uint64_t inputs = plan.input_count(options_.rank);
+  const std::uint64_t outputs = plan.output_count(options_.rank);
+  operation.input_region_ = region_of(operation.buffers_.input, inputs);
+  operation.output_region_ =
+      operation.buffers_.output == operation.buffers_.input && inputs == outputs
+          ? operation.input_region_
+          : region_of(operation.buffers_.output, outputs);
   operation.phase_ = Phase::announcing;
   return true;
 }
@@ -172,6 +178,24 @@ void Engine::reserve_scratch(std::size_t bytes) {
   if (scratch_ != nullptr && scratch_->size() >= bytes) return;
   scratch_ = nullptr;
   scratch_ = registrar_->allocate(std::max<std::size_t>(bytes, 64 * 1024), Device::host());
+}
+
+// Every block of an all_to_all is read by one rank and written by another: in place it needs a
+// copy, which is this rank's own business.
+void Engine::set_input_aside(Operation& operation) {
+  Buffers& buffers = operation.buffers_;
+  if (operation.call().collective != Collective::all_to_all || buffers.input != buffers.output) {
+    return;
+  }
+  const std::size_t bytes =
+      operation.plan_->input_count(options_.rank) * size_of(operation.call().type);
+  if (bytes == 0 || options_.size == 1) return;
+  if (aside_ == nullptr || aside_->size() < bytes) {
+    aside_ = nullptr;
+    aside_ = registrar_->allocate(bytes, Device::host());
+  }
+  scratch_->kind().copy(aside_->data(), buffers.input, bytes);
+  buffers.input = aside_->data();
 }
 
 void Engine::finish(Operation& operation) {

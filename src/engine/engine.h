@@ -89,7 +89,7 @@ class Engine {
   void fail(const Error& error);
 
   [[nodiscard]] std::size_t scratch_bytes() const {
-    return scratch_ == nullptr ? 0 : scratch_->size();
+    return (scratch_ == nullptr ? 0 : scratch_->size()) + (aside_ == nullptr ? 0 : aside_->size());
   }
   [[nodiscard]] bool idle() const { return queue_.empty(); }
   /// The operation that is running; null if none is.
@@ -126,6 +126,7 @@ class Engine {
   [[nodiscard]] Error::Where where(const Operation& operation, int peer) const;
   static ConstBytes look(const Edge& edge, int waiting_for);
   void reserve_scratch(std::size_t bytes);
+  void set_input_aside(Operation& operation);
 
   PlanOptions options_;
   Nanoseconds timeout_;
@@ -151,6 +152,8 @@ class Engine {
   std::shared_ptr<const Plan> last_plan_;
 
   std::shared_ptr<memory::Region> scratch_;
+  /// Inputs of calls that cannot be in place.
+  std::shared_ptr<memory::Region> aside_;
   /// Room for the operands of one reduce.
   std::vector<const std::byte*> sources_;
   std::vector<std::byte*> destinations_;

@@ -3,16 +3,14 @@
 #include <algorithm>
 #include <set>
 
-#include "base/layout.h"
 #include "paceline/error.h"
 
 namespace paceline::engine {
 
-namespace {
+using collectives::Blocks;
+using collectives::Grain;
 
-}  // namespace
-
-Plan::Plan(const Call& call, const PlanOptions& options) : call_(call) {
+Plan::Plan(const Call& call, const PlanOptions& options) : call_(call), size_(options.size) {
   cut(options);
   scan(options);
   options.log.debug(LogComponent::engine, [&] {
@@ -28,24 +26,32 @@ Plan::Plan(const Call& call, const PlanOptions& options) : call_(call) {
 // allows, and makes the one or two schedules that they need.
 void Plan::cut(const PlanOptions& options) {
   const std::size_t element = size_of(call_.type);
-  const std::uint64_t alignment = kCacheLine / element;
-  const auto chunks = static_cast<std::uint64_t>(chunks_of(call_.algorithm, options.size));
+  const collectives::Shape whole = shape();
+  const Grain grain = collectives::grain_of(call_.collective, call_.algorithm, whole);
+  const auto pieces = static_cast<std::uint64_t>(grain.pieces);
+  // The root's, where only the root has them.
+  const Blocks blocks = collectives::blocks_of(call_.collective, whole, call_.root);
+  const auto parts = std::max<std::uint64_t>(
+      pieces, static_cast<std::uint64_t>(std::max(blocks.input, blocks.output)));
 
-  const std::size_t segment = std::max(
-      round_up(1, kCacheLine),
-      std::min(options.segment_bytes, kMaxInstanceBytes / chunks) / kCacheLine * kCacheLine);
-  const std::uint64_t most = segment / element * chunks;
+  const std::size_t segment = std::max<std::size_t>(
+      kCacheLine, std::min(options.segment_bytes / static_cast<std::size_t>(grain.blocks),
+                           kMaxInstanceBytes / parts) /
+                      kCacheLine * kCacheLine);
+  const std::uint64_t most = segment / element * pieces;
   instances_ = std::max<std::uint64_t>(1, (call_.count + most - 1) / most);
   instance_count_ = call_.count;
   if (instances_ > 1) {
-    instance_count_ = round_up((call_.count + instances_ - 1) / instances_, alignment * chunks);
+    instance_count_ =
+        round_up((call_.count + instances_ - 1) / instances_, whole.alignment * pieces);
     instances_ = (call_.count + instance_count_ - 1) / instance_count_;
   }
   lanes_ = static_cast<int>(
       std::min<std::uint64_t>(static_cast<std::uint64_t>(options.lanes), instances_));
 
-  collectives::Shape shape{options.size, instance_count_, call_.root, alignment};
-  full_ = collectives::make_schedule(call_.collective, call_.algorithm, shape, options.rank);
+  collectives::Shape part = whole;
+  part.count = instance_count_;
+  full_ = collectives::make_schedule(call_.collective, call_.algorithm, part, options.rank);
   if (full_ == nullptr) {
     throw Error(ErrorCode::invalid_argument, std::string(to_string(call_.collective)) +
                                                  " is not offered by algorithm " +
@@ -54,11 +60,15 @@ void Plan::cut(const PlanOptions& options) {
   last_ = full_;
   const std::uint64_t rest = call_.count - (instances_ - 1) * instance_count_;
   if (rest != instance_count_) {
-    shape.count = rest;
-    last_ = collectives::make_schedule(call_.collective, call_.algorithm, shape, options.rank);
+    part.count = rest;
+    last_ = collectives::make_schedule(call_.collective, call_.algorithm, part, options.rank);
   }
-  shadow_offset_ = 2 * round_up(std::max(full_->scratch(), last_->scratch()) * element, kLinePair);
-  lane_stride_ = shadow_offset_ + round_up(instance_count_ * element, kLinePair);
+  const std::uint64_t scratch = std::max(full_->scratch(), last_->scratch());
+  const Blocks mine = collectives::blocks_of(call_.collective, whole, options.rank);
+  shadow_offset_ = 2 * round_up(scratch * element, kLinePair);
+  lane_stride_ =
+      shadow_offset_ +
+      round_up(static_cast<std::uint64_t>(mine.output) * instance_count_ * element, kLinePair);
 }
 
 // Finds the peers, and whether the puts are short enough for messages. What the longest put of any
@@ -74,12 +84,13 @@ void Plan::scan(const PlanOptions& options) {
   }
   peers_.assign(peers.begin(), peers.end());
 
-  const std::size_t element = size_of(call_.type);
-  const collectives::Shape chunked{chunks_of(call_.algorithm, options.size), call_.count, 0,
-                                   kCacheLine / element};
-  const std::uint64_t longest = collectives::chunk_bounds(chunked, 0).length;
-  eager_ = instances_ == 1 && longest * element <= options.eager_bytes;
-  if (eager_) eager_program_ = compile_eager(*full_, options.rank, element);
+  const Grain grain = collectives::grain_of(call_.collective, call_.algorithm, shape());
+  collectives::Shape chunked = shape();
+  chunked.size = grain.pieces;
+  const std::uint64_t longest = collectives::chunk_bounds(chunked, 0).length *
+                                static_cast<std::uint64_t>(grain.blocks) * size_of(call_.type);
+  eager_ = instances_ == 1 && longest <= options.eager_bytes;
+  if (eager_) eager_program_ = compile_eager(*full_, options.rank, size_of(call_.type));
 }
 
 }  // namespace paceline::engine

@@ -2,11 +2,14 @@
 // on the call and the communicator only, not on buffers, so it is kept and used again.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
+#include "base/layout.h"
 #include "base/log.h"
 #include "collectives/schedule.h"
 #include "engine/call.h"
@@ -23,8 +26,8 @@ struct PlanOptions {
   Logger log = {};
 };
 
-/// What an instance may cover at most, over all chunks. Scratch is lanes times about twice this,
-/// so with many ranks the segments shrink instead of the scratch growing.
+/// What an instance may cover at most, over all chunks or blocks. Scratch is lanes times about
+/// twice this, so with many ranks the segments shrink instead of the scratch growing.
 inline constexpr std::size_t kMaxInstanceBytes = 8 * 1024 * 1024;
 
 class Plan {
@@ -39,14 +42,26 @@ class Plan {
   /// The ranks that this one exchanges data with, ascending.
   [[nodiscard]] const std::vector<int>& peers() const { return peers_; }
 
-  /// Instance i covers elements [i * instance_count, ...) of the buffers; the last one may be
-  /// shorter. Lane l runs the instances l, l + lanes, ... one after the other.
+  /// Instance i covers elements [i * instance_count, ...) of each block of the buffers; the last
+  /// one may be shorter. Lane l runs the instances l, l + lanes, ... one after the other.
   [[nodiscard]] std::uint64_t instances() const { return instances_; }
   [[nodiscard]] int lanes() const { return lanes_; }
   [[nodiscard]] std::uint64_t instance_count() const { return instance_count_; }
   [[nodiscard]] const collectives::Schedule& schedule(std::uint64_t instance) const {
     return instance + 1 == instances_ ? *last_ : *full_;
   }
+  /// Where an instance's element of an input or output, as its schedule counts them, is in the
+  /// whole buffer.
+  [[nodiscard]] std::uint64_t element(std::uint64_t instance, std::uint64_t of_schedule) const {
+    const std::uint64_t begin = instance * instance_count_;
+    const std::uint64_t length = std::min(instance_count_, call_.count - begin);
+    if (of_schedule < length) return begin + of_schedule;  // of the first block, or the only one
+    if (length == 0) return 0;
+    return of_schedule / length * call_.count + begin + of_schedule % length;
+  }
+  /// Elements of a rank's whole input and output.
+  [[nodiscard]] std::uint64_t input_count(int rank) const { return total(rank).first; }
+  [[nodiscard]] std::uint64_t output_count(int rank) const { return total(rank).second; }
   /// Bytes of one lane's scratch: two of the schedule's, which the lane's instances use in turn,
   /// then the shadow of the output.
   [[nodiscard]] std::size_t lane_stride() const { return lane_stride_; }
@@ -59,8 +74,17 @@ class Plan {
  private:
   void cut(const PlanOptions& options);
   void scan(const PlanOptions& options);
+  [[nodiscard]] collectives::Shape shape() const {
+    return {size_, call_.count, call_.root, kCacheLine / size_of(call_.type)};
+  }
+  [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> total(int rank) const {
+    const collectives::Blocks blocks = collectives::blocks_of(call_.collective, shape(), rank);
+    return {static_cast<std::uint64_t>(blocks.input) * call_.count,
+            static_cast<std::uint64_t>(blocks.output) * call_.count};
+  }
 
   Call call_;
+  int size_ = 1;
   bool eager_ = false;
   EagerProgram eager_program_;
   std::uint64_t instances_ = 1;

@@ -93,7 +93,6 @@ bool PutRun::bind(Edge& edge, const Announcement& announcement) {
   edge.reach.peer_output = reach_of(announcement.output, maps);
   edge.reach.peer_scratch = reach_of(announcement.scratch, maps);
 
-  const std::size_t length = bytes(operation_.call().count);
   const auto map = [&](const RemoteAddress& address, Reach reach, std::size_t size,
                        std::byte*& mapped) {
     mapped = nullptr;
@@ -102,8 +101,10 @@ bool PutRun::bind(Edge& edge, const Announcement& announcement) {
     return mapped != nullptr;
   };
   const std::size_t scratch = announcement.lane_stride * static_cast<std::size_t>(plan.lanes());
-  if (!map(announcement.input, edge.reach.peer_input, length, edge.input) ||
-      !map(announcement.output, edge.reach.peer_output, length, edge.output) ||
+  if (!map(announcement.input, edge.reach.peer_input, bytes(plan.input_count(edge.peer)),
+           edge.input) ||
+      !map(announcement.output, edge.reach.peer_output, bytes(plan.output_count(edge.peer)),
+           edge.output) ||
       !map(announcement.scratch, edge.reach.peer_scratch, scratch, edge.scratch)) {
     return false;
   }
@@ -115,41 +116,37 @@ bool PutRun::bind(Edge& edge, const Announcement& announcement) {
 
 PutRun::Bases PutRun::mine(Lane lane, std::uint64_t instance) const {
   const Plan& plan = *operation_.plan_;
-  const std::size_t offset = bytes(instance * plan.instance_count());
   std::byte* start = engine_.scratch_->data() + lane * plan.lane_stride();
   std::byte* scratch = start + plan.turn(instance) * (plan.shadow_offset() / 2);
   // Steps never write to the input; the cast only lets one table serve sources and targets.
-  return {const_cast<std::byte*>(operation_.buffers_.input) + offset,
-          operation_.buffers_.output + offset, scratch, start + plan.shadow_offset()};
+  return {const_cast<std::byte*>(operation_.buffers_.input), operation_.buffers_.output, scratch,
+          start + plan.shadow_offset()};
 }
 
 PutRun::Bases PutRun::theirs(const Edge& edge, Lane lane, std::uint64_t instance) const {
-  const std::size_t offset = bytes(instance * operation_.plan_->instance_count());
   const auto shifted = [](std::byte* base, std::size_t by) {
     return base == nullptr ? nullptr : base + by;
   };
   const std::size_t start = lane * edge.theirs.lane_stride;
   const std::size_t turn = operation_.plan_->turn(instance) * (edge.theirs.shadow_offset / 2);
-  return {shifted(edge.input, offset), shifted(edge.output, offset),
-          shifted(edge.scratch, start + turn),
+  return {edge.input, edge.output, shifted(edge.scratch, start + turn),
           shifted(edge.scratch, start + edge.theirs.shadow_offset)};
 }
 
-std::byte* PutRun::at(const Bases& bases, const Slice& slice, std::size_t element) {
+std::byte* PutRun::at(const Bases& bases, const Slice& slice, std::uint64_t instance) const {
   switch (slice.buffer) {
     case Buffer::input:
-      return bases.input + slice.offset * element;
+      return bases.input + bytes(operation_.plan_->element(instance, slice.offset));
     case Buffer::output:
-      return bases.output + slice.offset * element;
+      return bases.output + bytes(operation_.plan_->element(instance, slice.offset));
     case Buffer::scratch:
       break;
   }
-  return bases.scratch + slice.offset * element;
+  return bases.scratch + bytes(slice.offset);
 }
 
 RemoteAddress PutRun::remote(const Edge& edge, const Slice& slice, bool shadow, Lane lane,
                              std::uint64_t instance) const {
-  const std::size_t offset = bytes(instance * operation_.plan_->instance_count() + slice.offset);
   RemoteAddress a;
   if (slice.buffer == Buffer::scratch || shadow) {
     a = edge.theirs.scratch;
@@ -159,7 +156,7 @@ RemoteAddress PutRun::remote(const Edge& edge, const Slice& slice, bool shadow, 
     return a;
   }
   a = slice.buffer == Buffer::input ? edge.theirs.input : edge.theirs.output;
-  a.address += offset;
+  a.address += bytes(operation_.plan_->element(instance, slice.offset));
   return a;
 }
 
@@ -237,7 +234,7 @@ bool PutRun::put(const Step& step, Lane lane, std::uint64_t instance) {
   if (!bound(edge)) return false;
   const collectives::LoweredPut lowered = collectives::lower_put(step, edge.reach);
   if (!lowered.carries_data || step.source.length == 0) return edge.endpoint->signal(lane);
-  const std::byte* source = at(mine(lane, instance), step.source, element_);
+  const std::byte* source = at(mine(lane, instance), step.source, instance);
   return edge.endpoint->put(lane, {source, bytes(step.source.length)},
                             registration_of(edge, step.source.buffer),
                             remote(edge, step.target, lowered.into_shadow, lane, instance));
@@ -252,8 +249,8 @@ bool PutRun::wait(const Step& step, Lane lane, std::uint64_t instance) {
   ++edge.consumed[lane];
   if (step.target.length != 0 && collectives::lowered_wait_copies(step, edge.reach)) {
     const Bases bases = mine(lane, instance);
-    const std::size_t offset = bytes(step.target.offset);
-    engine_.scratch_->kind().copy(bases.output + offset, bases.shadow + offset,
+    engine_.scratch_->kind().copy(at(bases, step.target, instance),
+                                  bases.shadow + bytes(step.target.offset),
                                   bytes(step.target.length));
   }
   return true;
@@ -272,22 +269,22 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
     const Operand operand = schedule.source(i, j);
     count = operand.slice.length;
     if (operand.owner == me) {
-      sources.push_back(at(own, operand.slice, element_));
+      sources.push_back(at(own, operand.slice, instance));
       continue;
     }
     Edge& edge = engine_.edge(operand.owner);
     operation_.waiting_for_ = operand.owner;
     if (!bound(edge)) return false;
     if (collectives::lower_source(operand, edge.reach) == LoweredOperand::direct) {
-      sources.push_back(at(theirs(edge, lane, instance), operand.slice, element_));
+      sources.push_back(at(theirs(edge, lane, instance), operand.slice, instance));
     } else {
-      sources.push_back(at(own, operand.fallback, element_));
+      sources.push_back(at(own, operand.fallback, instance));
     }
   }
   for (int j = 0; j < step.destinations; ++j) {
     const Operand operand = schedule.destination(i, j);
     if (operand.owner == me) {
-      destinations.push_back(at(own, operand.slice, element_));
+      destinations.push_back(at(own, operand.slice, instance));
       continue;
     }
     Edge& edge = engine_.edge(operand.owner);
@@ -295,7 +292,7 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
     if (!bound(edge)) return false;
     switch (collectives::lower_destination(operand, edge.reach)) {
       case LoweredOperand::direct:
-        destinations.push_back(at(theirs(edge, lane, instance), operand.slice, element_));
+        destinations.push_back(at(theirs(edge, lane, instance), operand.slice, instance));
         break;
       case LoweredOperand::shadow:
         destinations.push_back(theirs(edge, lane, instance).shadow + bytes(operand.slice.offset));

@@ -21,7 +21,8 @@ class PutRun {
   bool bound(Edge& edge);
 
  private:
-  /// A slice of mine, or of a peer that is mapped here.
+  /// Where my buffers are, or those of a peer that are mapped here. Scratch and shadow are those of
+  /// a lane and instance, input and output the whole ones.
   struct Bases {
     std::byte* input;
     std::byte* output;
@@ -44,8 +45,8 @@ class PutRun {
   [[nodiscard]] std::size_t bytes(std::uint64_t elements) const { return elements * element_; }
   [[nodiscard]] Bases mine(transport::Lane lane, std::uint64_t instance) const;
   [[nodiscard]] Bases theirs(const Edge& edge, transport::Lane lane, std::uint64_t instance) const;
-  [[nodiscard]] static std::byte* at(const Bases& bases, const collectives::Slice& slice,
-                                     std::size_t element);
+  [[nodiscard]] std::byte* at(const Bases& bases, const collectives::Slice& slice,
+                              std::uint64_t instance) const;
   [[nodiscard]] transport::RemoteAddress remote(const Edge& edge, const collectives::Slice& slice,
                                                 bool shadow, transport::Lane lane,
                                                 std::uint64_t instance) const;

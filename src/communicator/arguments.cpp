@@ -1,0 +1,122 @@
+#include "communicator/arguments.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
+#include "collectives/schedule.h"
+#include "paceline/error.h"
+
+namespace paceline {
+
+namespace {
+
+[[noreturn]] void refuse(const std::string& text) {
+  throw Error(ErrorCode::invalid_argument, text);
+}
+
+void check_pointer(const void* pointer, const char* name, std::size_t count, DataType type) {
+  if (count == 0) return;
+  if (pointer == nullptr) {
+    refuse(std::string(name) + " is null for " + std::to_string(count) +
+           " elements: give a buffer, or a count of 0");
+  }
+  const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+  if (address % size_of(type) != 0) {
+    refuse(std::string(name) + " is at an address that is not a multiple of " +
+           std::to_string(size_of(type)) + ", the size of " + std::string(to_string(type)) +
+           ": align it");
+  }
+}
+
+void check_op(ReduceOp op) {
+  if (is_valid(op)) return;
+  refuse("operation " + std::to_string(static_cast<int>(op)) +
+         " is not a ReduceOp: sum (1), prod (2), min (3) and max (4) are");
+}
+
+// How an in-place call is written.
+std::string in_place_form(Collective collective) {
+  switch (collective) {
+    case Collective::all_gather:
+    case Collective::gather:
+      return "in = out + rank * count elements for a call in place";
+    case Collective::reduce_scatter:
+    case Collective::scatter:
+      return "out = in + rank * count elements for a call in place";
+    case Collective::all_reduce:
+    case Collective::broadcast:
+    case Collective::barrier:
+    case Collective::all_to_all:
+    case Collective::reduce:
+      break;
+  }
+  return "the same buffer for both";
+}
+
+// Blocks that this rank's two buffers have.
+collectives::Blocks blocks(const Arguments& a, int rank, int size) {
+  const collectives::Shape shape{.size = size, .count = a.count, .root = a.root};
+  return collectives::blocks_of(a.collective, shape, rank);
+}
+
+void check_overlap(const Arguments& a, int rank, const collectives::Blocks& blocks) {
+  if (blocks.input == 0 || blocks.output == 0 || a.count == 0) return;
+  const std::size_t block = a.count * size_of(a.type);
+  const auto in = reinterpret_cast<std::uintptr_t>(a.in);
+  const auto out = reinterpret_cast<std::uintptr_t>(a.out);
+  const std::size_t in_bytes = static_cast<std::size_t>(blocks.input) * block;
+  const std::size_t out_bytes = static_cast<std::size_t>(blocks.output) * block;
+  if (in + in_bytes <= out || out + out_bytes <= in) return;
+  // In place, the shorter buffer is the rank's own block of the longer one.
+  const std::size_t own = static_cast<std::size_t>(rank) * block;
+  const std::uintptr_t begin_in = in + (blocks.input > blocks.output ? own : 0);
+  const std::uintptr_t begin_out = out + (blocks.output > blocks.input ? own : 0);
+  if (begin_in == begin_out) return;
+  refuse("in and out overlap: they start " + std::to_string(in < out ? out - in : in - out) +
+         " bytes apart, in is " + std::to_string(in_bytes) + " bytes long and out " +
+         std::to_string(out_bytes) + "; give disjoint buffers, or " + in_place_form(a.collective));
+}
+
+}  // namespace
+
+void check_type(DataType type) {
+  if (is_valid(type)) return;
+  refuse("type " + std::to_string(static_cast<int>(type)) +
+         " is not a DataType: float32 (1), float64 (2), int32 (3) and int64 (4) are");
+}
+
+void check_count(std::size_t count, DataType type, int blocks) {
+  if (count <= SIZE_MAX / 2 / size_of(type) / static_cast<std::size_t>(blocks)) return;
+  refuse("a count of " + std::to_string(count) + " elements of " + std::to_string(size_of(type)) +
+         " bytes" + (blocks == 1 ? "" : " for each of " + std::to_string(blocks) + " ranks") +
+         " does not fit into memory");
+}
+
+void Arguments::check(int rank, int size) const {
+  if (collective == Collective::barrier) return;
+  check_type(type);
+  if (reduces(collective)) check_op(op);
+  if (has_root(collective) && (root < 0 || root >= size)) {
+    refuse("root " + std::to_string(root) + " is not a rank of this communicator: 0 to " +
+           std::to_string(size - 1) + " are");
+  }
+  const collectives::Blocks mine = blocks(*this, rank, size);
+  check_count(count, type, std::max({mine.input, mine.output, 1}));
+  const bool one = collective == Collective::broadcast;
+  if (mine.input > 0) check_pointer(in, one ? "buffer" : "in", count, type);
+  if (mine.output > 0) check_pointer(out, one ? "buffer" : "out", count, type);
+  check_overlap(*this, rank, mine);
+}
+
+engine::Call Arguments::call() const {
+  return {collective, type, op, Algorithm::automatic, root, count};
+}
+
+engine::Buffers Arguments::buffers(int rank, int size) const {
+  const collectives::Blocks mine = blocks(*this, rank, size);
+  return {mine.input > 0 ? static_cast<const std::byte*>(in) : nullptr,
+          mine.output > 0 ? static_cast<std::byte*>(out) : nullptr};
+}
+
+}  // namespace paceline

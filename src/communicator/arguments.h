@@ -1,0 +1,34 @@
+// What a caller gives to a collective: checked before anything is sent, so that a mistake leaves
+// the communicator usable.
+#pragma once
+
+#include <cstddef>
+
+#include "engine/call.h"
+#include "engine/operation.h"
+#include "paceline/types.h"
+
+namespace paceline {
+
+/// A collective as the caller wrote it. `count` is that of a block: see collectives/schedule.h.
+struct Arguments {
+  Collective collective = Collective::barrier;
+  const void* in = nullptr;
+  void* out = nullptr;
+  std::size_t count = 0;
+  DataType type = DataType::float32;
+  ReduceOp op = ReduceOp::sum;
+  int root = 0;
+
+  /// Throws Error (invalid_argument): what was given, what is allowed, what to do.
+  void check(int rank, int size) const;
+  /// The signature, without the algorithm.
+  [[nodiscard]] engine::Call call() const;
+  /// Without what this rank does not have, like the output of a reduce beside the root.
+  [[nodiscard]] engine::Buffers buffers(int rank, int size) const;
+};
+
+void check_type(DataType type);
+void check_count(std::size_t count, DataType type, int blocks = 1);
+
+}  // namespace paceline
