@@ -6,10 +6,10 @@
 // place) to the largest. A leaf puts its input as it is.
 //
 // The credit. Data flows to the root only, so a leaf would never learn how far its parent is. Each
-// rank therefore signals its children as its first steps, and each child waits for that as its last:
-// then its parent has begun the instance, and ended the one before, whose scratch the next one uses.
-// Being sent first, it delays nobody. The sum has a slot of its own, which only this rank writes:
-// the parent has received what was put from there two instances ago.
+// rank therefore signals its children as its first steps, and each child waits for that as its
+// last: then its parent has begun the instance, and ended the one before, whose scratch the next
+// one uses. Being sent first, it delays nobody. The sum has a slot of its own, which only this rank
+// writes: the parent has received what was put from there two instances ago.
 //
 // No flush: nothing is written over within an instance, but the root's input, which only it reads.
 #include <bit>
@@ -51,8 +51,8 @@ class BinomialReduce final : public Listed {
     return std::countr_zero(static_cast<unsigned>(tree_.place(child)));
   }
   [[nodiscard]] Slice slot(int number) const {
-    return {Buffer::scratch,
-            static_cast<std::uint64_t>(number) * slot_stride(shape_, shape_.count), shape_.count};
+    return {Buffer::scratch, static_cast<std::uint64_t>(number) * slot_stride(shape_, shape_.count),
+            shape_.count};
   }
 
   Shape shape_;

@@ -1,14 +1,15 @@
 // Bruck's all_gather: ceil(log2(p)) rounds for any p, each of which doubles what a rank has.
 //
-// Slot i of rank r's scratch is for the block of rank r+i. Before the round of distance d = 1, 2, 4,
+// Slot i of rank r's scratch is for the block of rank r+i. Before the round of distance d = 1, 2,
+// 4,
 // ... the first d slots are full. Rank r puts as many of them as rank r-d lacks (all d, but in the
 // last round of a p that is not a power of two) into that one's slots from d on. In the end the
 // slots are copied to where the blocks belong in the output.
 //
 // Why no flush and no credit is needed. Everybody has heard from everybody in the end, since blocks
-// only arrive that way. So when an instance begins, all have ended the one before the last: what was
-// put there has been received, and the slots that this one writes into are free. Inputs and outputs
-// are touched by their own rank only; a copy onto itself (in place) does nothing.
+// only arrive that way. So when an instance begins, all have ended the one before the last: what
+// was put there has been received, and the slots that this one writes into are free. Inputs and
+// outputs are touched by their own rank only; a copy onto itself (in place) does nothing.
 #include "collectives/chunks.h"
 #include "collectives/listed.h"
 #include "collectives/schedule.h"

@@ -6,14 +6,14 @@
 // set is still where it was, in the input; else it came in the round of the highest of them. In the
 // end the block of distance j is from rank r-j.
 //
-// Each round has an area of scratch to pack into and one to receive into, so nothing is written over
-// within an instance, and a block is copied once per hop: p/2 * log2(p) copies, and one for each
-// block at the end.
+// Each round has an area of scratch to pack into and one to receive into, so nothing is written
+// over within an instance, and a block is copied once per hop: p/2 * log2(p) copies, and one for
+// each block at the end.
 //
 // Why no flush and no credit is needed. Everybody has heard from everybody in the end, since blocks
-// only arrive that way. So when an instance begins, all have ended the one before the last: what was
-// put there has been received, and the areas that this one writes into are free. Inputs and outputs
-// are touched by their own rank only.
+// only arrive that way. So when an instance begins, all have ended the one before the last: what
+// was put there has been received, and the areas that this one writes into are free. Inputs and
+// outputs are touched by their own rank only.
 #include <bit>
 
 #include "collectives/chunks.h"
@@ -43,9 +43,7 @@ class BruckAllToAll final : public Listed {
 
  private:
   /// The round of a distance's highest bit.
-  static int round_of(int distance) {
-    return std::bit_width(static_cast<unsigned>(distance)) - 1;
-  }
+  static int round_of(int distance) { return std::bit_width(static_cast<unsigned>(distance)) - 1; }
   /// How many distances below `end` have bit `round` set.
   static std::uint64_t ordinal(int round, int end) {
     const int bit = 1 << round;
@@ -87,7 +85,7 @@ class BruckAllToAll final : public Listed {
   }
 
   Shape shape_;
-  std::vector<std::uint64_t> packed_;    ///< per round: where its areas begin
+  std::vector<std::uint64_t> packed_;  ///< per round: where its areas begin
   std::vector<std::uint64_t> received_;
 };
 

@@ -1,5 +1,5 @@
-// Direct all_reduce, reduce and reduce_scatter: every pair of ranks talks, part r is reduced by rank
-// r. A part is a chunk or, in a reduce_scatter, a block.
+// Direct all_reduce, reduce and reduce_scatter: every pair of ranks talks, part r is reduced by
+// rank r. A part is a chunk or, in a reduce_scatter, a block.
 //
 //   expose   the input part q goes to rank q, for every q
 //   reduce   part r of everybody's input, in the order of the ranks, into the output of all who are
@@ -17,9 +17,11 @@
 //  - In place, part q of my input is written over by rank q only, which has waited until it was
 //    exposed and has read it in that very reduce (mapped) or received it into its scratch.
 //    My own part r is read and written by the same reduce.
-//  - Rank q's slot for me is written in the next instance after q published, and q has read the slot
+//  - Rank q's slot for me is written in the next instance after q published, and q has read the
+//  slot
 //    before. My shadow is written by q after I exposed the next instance's part to q, and before
-//    that I copied this one's; my slot for the root is written over after the root exposed, likewise.
+//    that I copied this one's; my slot for the root is written over after the root exposed,
+//    likewise.
 #include "collectives/chunks.h"
 #include "collectives/schedule.h"
 #include "collectives/topology.h"

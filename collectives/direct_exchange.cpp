@@ -1,8 +1,9 @@
 // Direct all_gather and all_to_all: every rank puts a block into every other rank's output.
 //
-//   all_gather   rank r's block goes to output block r of everybody. One reduce of one source copies
-//                it to all whose output can be mapped, so that it is read once; the puts that follow
-//                shrink to signals there.
+//   all_gather   rank r's block goes to output block r of everybody. One reduce of one source
+//   copies
+//                it to all whose output can be mapped, so that it is read once; the puts that
+//                follow shrink to signals there.
 //   all_to_all   rank r's block q goes to output block r of rank q, by a put of its own. A put into
 //                mapped memory is one pass already.
 //
@@ -10,8 +11,8 @@
 // time, and take what comes in in the order in which it was sent (from r-1, r-2, ...).
 //
 // The acknowledgement. A rank signals each peer as soon as that one's block is there, and ends when
-// all have acknowledged its own. Without, the next instance's blocks could be put into a shadow that
-// is still being copied: what a peer has put says only that it has begun, since it puts first.
+// all have acknowledged its own. Without, the next instance's blocks could be put into a shadow
+// that is still being copied: what a peer has put says only that it has begun, since it puts first.
 //
 // No flush: nothing is written over within an instance. Nobody touches the input of another.
 #include "collectives/chunks.h"

@@ -8,21 +8,23 @@
 // Halving. A host has a segment, at first everything, of which it holds the sum over a block of 2^k
 // positions before round k. Its partner, whose position differs in bit k, has the same segment. The
 // one with the lower position keeps the lower half and puts the upper one into the other's slot k;
-// the other keeps the upper half. Each adds what came in to what it kept, the lower block first. The
-// first partner, with most of the data, is the neighbour. The sum replaces what came in, in slot k;
-// that of the last round is finished and goes to the output.
+// the other keeps the upper half. Each adds what came in to what it kept, the lower block first.
+// The first partner, with most of the data, is the neighbour. The sum replaces what came in, in
+// slot k; that of the last round is finished and goes to the output.
 //
 // Doubling. The same partners in the opposite order put their finished segments into each other's
 // output. So each element is summed up by one rank, and all ranks get its bits.
 //
 // Why no flush and no credit is needed. Each thing that is written over must have been read:
-//  - Slots. Everybody has heard from everybody in the end, so when an instance begins, all have ended
+//  - Slots. Everybody has heard from everybody in the end, so when an instance begins, all have
+//  ended
 //    the one before the last: what was put there has been received, and its slots are free.
 //  - In place, a host's input is the source of the put of round 0 only, if it has no guest. What is
 //    written over it is the result from the partner of that round, which has received that put. The
 //    half that was kept is read by the host's own reduce. A guest's input is written over with a
 //    result that came through the host's wait for it.
-//  - Shadows. A partner's is written in the next instance after that instance's halving, in which it
+//  - Shadows. A partner's is written in the next instance after that instance's halving, in which
+//  it
 //    has put; a guest's after its input came.
 #include "collectives/chunks.h"
 #include "collectives/listed.h"

@@ -7,8 +7,8 @@
 // passes it on; in the last turn that is chunk r, which is then finished and goes to r's output.
 // Every turn has a slot of its own, so nothing is written over within an instance.
 //
-// All-gather, for an all_reduce. The finished chunks go once more around, straight into the next rank's output: in
-// turn s rank r receives chunk r-1-s, and passes it on in all turns but the last.
+// All-gather, for an all_reduce. The finished chunks go once more around, straight into the next
+// rank's output: in turn s rank r receives chunk r-1-s, and passes it on in all turns but the last.
 //
 // The order of a chunk's sum is c+1, c+2, ..., c; one rank finishes it, so all ranks get its bits.
 //

@@ -1,13 +1,13 @@
 // Ring all_gather: every rank's block goes once around, p-1 times one block for each rank, which is
 // the least any algorithm can do.
 //
-// Rank r puts its block into its next's output and copies it into its own (in place it is there). In
-// turn s (0 .. p-2) it receives block r-1-s and passes it on, in all turns but the last.
+// Rank r puts its block into its next's output and copies it into its own (in place it is there).
+// In turn s (0 .. p-2) it receives block r-1-s and passes it on, in all turns but the last.
 //
 // The acknowledgement. When its blocks are complete, a rank signals its prev, which waits for it as
-// its last step: the next instance's blocks would otherwise be put into a shadow that is still being
-// copied. In a ring nothing else comes back in time: all that r has heard at the end is that r+1 put
-// its own block, which it does first of all.
+// its last step: the next instance's blocks would otherwise be put into a shadow that is still
+// being copied. In a ring nothing else comes back in time: all that r has heard at the end is that
+// r+1 put its own block, which it does first of all.
 //
 // No flush: nothing is written over within an instance. Nobody touches the input of another.
 #include "collectives/chunks.h"

@@ -6,14 +6,14 @@
 // subtree first) what is for that one's.
 //
 // All-gather. The places are a ring, cut in front of the root, which needs nothing. Place x passes
-// on to place x+1 the chunks x, x-1, ..., one in each turn (counting down from p-1 again after 0), as
-// far as that one does not have them from the tree: all but the last of a full turn around the ring.
-// What x does not have from the tree itself has come from x-1 in the turn before.
+// on to place x+1 the chunks x, x-1, ..., one in each turn (counting down from p-1 again after 0),
+// as far as that one does not have them from the tree: all but the last of a full turn around the
+// ring. What x does not have from the tree itself has come from x-1 in the turn before.
 //
-// The acknowledgement. When a rank has everything, it signals its parent and the place before it (or
-// both at once), and it ends when those that it has put to have signalled. Then their shadows have
-// been copied, and may be put into in the next instance. It also keeps a root that never has to wait
-// for anybody from running ahead.
+// The acknowledgement. When a rank has everything, it signals its parent and the place before it
+// (or both at once), and it ends when those that it has put to have signalled. Then their shadows
+// have been copied, and may be put into in the next instance. It also keeps a root that never has
+// to wait for anybody from running ahead.
 //
 // No flush: every element of an output is written once in an instance, and the root's not at all.
 #include <algorithm>

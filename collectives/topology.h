@@ -121,8 +121,8 @@ struct BinaryTree {
   }
 };
 
-/// Two binary trees of the same ranks below the same root, such that each other rank is a leaf in at
-/// least one: the nodes of the second are those of the first from right to left, or, where that
+/// Two binary trees of the same ranks below the same root, such that each other rank is a leaf in
+/// at least one: the nodes of the second are those of the first from right to left, or, where that
 /// keeps odd nodes odd, all moved by one.
 struct TwoTrees {
   int size = 1;

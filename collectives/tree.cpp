@@ -1,28 +1,28 @@
 // Two binary trees (topology.h), each for half of the block: all_reduce, broadcast and reduce in
-// about 2 log2(p), or log2(p), steps, with as much to do for every rank. A rank is a leaf in at least
-// one tree, so it has children in one at most, and is busy in both.
+// about 2 log2(p), or log2(p), steps, with as much to do for every rank. A rank is a leaf in at
+// least one tree, so it has children in one at most, and is busy in both.
 //
 // Up, for all_reduce and reduce. A leaf puts its half of the input to its parent. A rank with
 // children waits for theirs, adds them up in the order of the nodes (the left child's, its own, the
 // right child's), and puts the sum to its parent. The root's goes to its output. The root is the
 // same in both trees.
 //
-// Down, for all_reduce and broadcast. The root puts each half to the top of its tree; everybody waits
-// for its parent and puts to its children. Each element is summed up by the root: all ranks get its
-// bits.
+// Down, for all_reduce and broadcast. The root puts each half to the top of its tree; everybody
+// waits for its parent and puts to its children. Each element is summed up by the root: all ranks
+// get its bits.
 //
-// What a rank does as a leaf goes first on the way up and last on the way down, so that nobody waits
-// for it because it waits for others.
+// What a rank does as a leaf goes first on the way up and last on the way down, so that nobody
+// waits for it because it waits for others.
 //
 // Why no flush is needed, and what for credit. Each thing that is written over must have been read:
 //  - In an all_reduce, what comes down says that the parent has received what went up and has begun
-//    the instance, so that its slots of the one before are free. The slot of the sum is written only
-//    by its rank. In place, the half of the input that a leaf has put is written over with the result
-//    that came through its parent's wait for it; a parent has read its input itself. A child's shadow
-//    is written in the next instance after the child has put in that one.
+//    the instance, so that its slots of the one before are free. The slot of the sum is written
+//    only by its rank. In place, the half of the input that a leaf has put is written over with the
+//    result that came through its parent's wait for it; a parent has read its input itself. A
+//    child's shadow is written in the next instance after the child has put in that one.
 //  - In a reduce nothing comes down: when a rank has put everything, it signals its children, and
-//    ends when its parents have signalled. Not as its first steps: a rank may be the child of its own
-//    parent in the other tree, whose put it waits for before.
+//    ends when its parents have signalled. Not as its first steps: a rank may be the child of its
+//    own parent in the other tree, whose put it waits for before.
 //  - In a broadcast nothing goes up: when a rank has received and put everything, it signals its
 //    parents, and ends when its children have signalled. Their shadows have been copied then.
 #include <utility>
@@ -48,8 +48,8 @@ class TwoTreeSchedule final : public Listed {
       if (ways != Ways::down) copy(block(shape, Buffer::input), block(shape, Buffer::output));
       return;
     }
-    // The tree in which this rank has children. The root has in both, and a leaf in both of two ranks
-    // must agree with it.
+    // The tree in which this rank has children. The root has in both, and a leaf in both of two
+    // ranks must agree with it.
     const int busy = root_ || is_leaf(0) ? 1 : 0;
     if (ways != Ways::down) {
       const bool leaf = !root_ && is_leaf(0) && is_leaf(1);
@@ -134,7 +134,8 @@ class TwoTreeSchedule final : public Listed {
 
   [[nodiscard]] Slice half(Buffer buffer, int which) const { return halves_.slice(buffer, which); }
 
-  // In scratch: the left child's slot, the right child's and the sum's; at the root, a slot per tree.
+  // In scratch: the left child's slot, the right child's and the sum's; at the root, a slot per
+  // tree.
   static constexpr int kSum = 2;
   [[nodiscard]] Slice slot_at(int number, int which) const {
     return {Buffer::scratch, static_cast<std::uint64_t>(number) * halves_.length(),
