@@ -1,13 +1,13 @@
 // Ring all_gather: every rank's block goes once around, p-1 times one block for each rank, which is
 // the least any algorithm can do.
 //
-// Rank r puts its block into its next's output and copies it into its own (in place it is there).
+// Rank r copies its block into its own output (in place it is there) and puts it into its next's.
 // In turn s (0 .. p-2) it receives block r-1-s and passes it on, in all turns but the last.
 //
 // The acknowledgement. When its blocks are complete, a rank signals its prev, which waits for it as
 // its last step: the next instance's blocks would otherwise be put into a shadow that is still
 // being copied. In a ring nothing else comes back in time: all that r has heard at the end is that
-// r+1 put its own block, which it does first of all.
+// r+1 put its own block, which it does before it waits for anybody.
 //
 // No flush: nothing is written over within an instance. Nobody touches the input of another.
 #include "collectives/chunks.h"
@@ -22,12 +22,12 @@ class RingAllGather final : public Schedule {
   RingAllGather(const Shape& shape, int rank)
       : shape_(shape), rank_(rank), turns_(static_cast<std::uint64_t>(shape.size - 1)) {}
 
-  // put, copy; wait, put in each turn, without the last put; signal, wait.
+  // copy, put; wait, put in each turn, without the last put; signal, wait.
   [[nodiscard]] std::uint64_t steps() const override { return turns_ == 0 ? 1 : 2 * turns_ + 3; }
 
   [[nodiscard]] Step step(std::uint64_t i) const override {
-    if (i == copy()) return {.kind = StepKind::reduce, .sources = 1, .destinations = 1};
-    if (i == 0) return put(block(shape_, Buffer::input), gathered(rank_));
+    if (i == 0) return {.kind = StepKind::reduce, .sources = 1, .destinations = 1};
+    if (i == 1) return put(gathered(rank_), gathered(rank_));
     const std::uint64_t in_turns = i - 2;
     if (in_turns + 1 < 2 * turns_) {
       const Slice slice = gathered(rank_ - 1 - static_cast<int>(in_turns / 2));
@@ -49,8 +49,6 @@ class RingAllGather final : public Schedule {
   [[nodiscard]] std::uint64_t scratch() const override { return 0; }
 
  private:
-  /// The step that copies its own block: after the first put, which nobody has to wait for then.
-  [[nodiscard]] std::uint64_t copy() const { return turns_ == 0 ? 0 : 1; }
   [[nodiscard]] Slice gathered(int number) const {
     return block(shape_, Buffer::output, wrapped(number, shape_.size));
   }

@@ -10,10 +10,9 @@
 // as far as that one does not have them from the tree: all but the last of a full turn around the
 // ring. What x does not have from the tree itself has come from x-1 in the turn before.
 //
-// The acknowledgement. When a rank has everything, it signals its parent and the place before it
-// (or both at once), and it ends when those that it has put to have signalled. Then their shadows
-// have been copied, and may be put into in the next instance. It also keeps a root that never has
-// to wait for anybody from running ahead.
+// The acknowledgement. When a rank has everything, and all its children have signalled, it signals
+// its parent. So when the root ends, everybody has received everything and copied its shadow, and
+// what the next instance puts into a shadow comes, by whatever way, from the root.
 //
 // No flush: every element of an output is written once in an instance, and the root's not at all.
 #include <algorithm>
@@ -43,12 +42,8 @@ class ScatterAllGather final : public Listed {
       put(child, of_subtree(child), of_subtree(child));
     }
     run(goes_ + comes_);
-    if (place_ > 0) {
-      signal(tree_.parent(rank));
-      if (tree_.parent(rank) != before()) signal(before());
-    }
     for (int j = 0; j < children; ++j) wait(tree_.child(rank, j));
-    if (place_ + 1 < size_ && tree_.parent(after()) != rank) wait(after());
+    if (place_ > 0) signal(tree_.parent(rank));
   }
 
  private:
