@@ -1,4 +1,4 @@
-// The chunks of a shape, with the divisions done once.
+// What is cut into what: the chunks of a shape, with the divisions done once, and whole blocks.
 #pragma once
 
 #include <algorithm>
@@ -39,6 +39,38 @@ class Chunks {
   std::uint64_t count_;
   std::uint64_t length_ = 0;
   std::uint64_t whole_ = 0;  ///< chunks that are not shorter
+};
+
+/// Block `number` of an input or output, and the one block where there is only one.
+constexpr Slice block(const Shape& shape, Buffer buffer, int number = 0) {
+  return {buffer, static_cast<std::uint64_t>(number) * shape.count, shape.count};
+}
+
+/// A reduction whose work is divided among all ranks: rank r finishes part r of everybody's input.
+/// Parts are the chunks of the one block or, for a reduce_scatter, the blocks, of which each rank's
+/// output has just its own.
+class Parts {
+ public:
+  constexpr Parts(const Shape& shape, bool whole_blocks)
+      : shape_(shape), chunks_(shape), whole_blocks_(whole_blocks) {}
+
+  /// Distance of slots of scratch that hold a part each.
+  [[nodiscard]] constexpr std::uint64_t stride() const {
+    if (!whole_blocks_) return chunks_.length();
+    return (shape_.count + shape_.alignment - 1) / shape_.alignment * shape_.alignment;
+  }
+  [[nodiscard]] constexpr Slice input(int number) const {
+    return whole_blocks_ ? block(shape_, Buffer::input, number)
+                         : chunks_.slice(Buffer::input, number);
+  }
+  [[nodiscard]] constexpr Slice output(int number) const {
+    return whole_blocks_ ? block(shape_, Buffer::output) : chunks_.slice(Buffer::output, number);
+  }
+
+ private:
+  Shape shape_;
+  Chunks chunks_;
+  bool whole_blocks_;
 };
 
 }  // namespace paceline::collectives

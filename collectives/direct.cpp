@@ -1,22 +1,27 @@
-// Direct all_reduce: every pair of ranks talks, chunk r is reduced by rank r.
+// Direct all_reduce, reduce and reduce_scatter: every pair of ranks talks, part r is reduced by
+// rank r. A part is a chunk or, in a reduce_scatter, a block.
 //
-//   expose   the input chunk q goes to rank q, for every q
-//   reduce   chunk r of everybody's input, in the order of the ranks, into everybody's output
-//   publish  the output chunk r goes to every rank
+//   expose   the input part q goes to rank q, for every q
+//   reduce   part r of everybody's input, in the order of the ranks, into the output of all who are
+//            to have it: everybody, the root, or rank r alone
+//   publish  part r goes to those; the others only hear that their input has been read
 //
 // With mapped memory the reduce reads and writes the peers' memory itself: one pass over the data,
 // and exposing and publishing shrink to signals. Without, they are puts: exposed chunks arrive in a
-// slot of scratch per peer, published ones in the output. Ranks begin with the peer behind them
-// (r+1, r+2, ...), so that not all write to the same one at a time. Empty chunks are exposed and
+// slot of scratch per peer, published ones in the output. What the root gets is put from a slot of
+// the sender's, since only the root has an output. Ranks begin with the peer behind them
+// (r+1, r+2, ...), so that not all write to the same one at a time. Empty parts are exposed and
 // published like others, so that everybody expects the same number of signals.
 //
 // Why no flush and no credit is needed. Each thing that is written over must have been read:
-//  - In place, chunk q of my input is written over by rank q only, which has waited until it was
+//  - In place, part q of my input is written over by rank q only, which has waited until it was
 //    exposed and has read it in that very reduce (mapped) or received it into its scratch.
-//    My own chunk r is read and written by the same reduce.
-//  - Rank q's slot for me is written in the next instance after q's result came, and q has read the
-//    slot before. My shadow is written by q after I exposed the next instance's chunk to q, and
-//    before that I copied this one's.
+//    My own part r is read and written by the same reduce.
+//  - Rank q's slot for me is written in the next instance after q published, and q has read the
+//  slot
+//    before. My shadow is written by q after I exposed the next instance's part to q, and before
+//    that I copied this one's; my slot for the root is written over after the root exposed,
+//    likewise.
 #include "collectives/chunks.h"
 #include "collectives/schedule.h"
 #include "collectives/topology.h"
@@ -24,10 +29,15 @@
 namespace paceline::collectives {
 namespace {
 
-class DirectAllReduce final : public Schedule {
+/// Who gets a part that has been reduced, besides who reduced it.
+enum class Publish : std::uint8_t { to_all, to_root, to_nobody };
+
+class DirectReduction final : public Schedule {
  public:
-  DirectAllReduce(const Shape& shape, int rank)
-      : chunks_(shape),
+  DirectReduction(const Shape& shape, int rank, Publish publish)
+      : parts_(shape, publish == Publish::to_nobody),
+        publish_(publish),
+        root_(shape.root),
         size_(shape.size),
         rank_(rank),
         peers_(static_cast<std::uint64_t>(shape.size - 1)) {}
@@ -37,36 +47,56 @@ class DirectAllReduce final : public Schedule {
   [[nodiscard]] Step step(std::uint64_t i) const override {
     if (i < peers_) {
       const int peer = after(i);
-      return put(peer, chunk(Buffer::input, peer), slot(peer, rank_));
+      return put(peer, parts_.input(peer), slot(peer, rank_));
     }
     if (i < 2 * peers_) {
       const int peer = before(i - peers_);
       return wait(peer, slot(rank_, peer));
     }
     if (i == 2 * peers_) {
-      return {.kind = StepKind::reduce, .sources = size_, .destinations = size_};
+      return {.kind = StepKind::reduce, .sources = size_, .destinations = destinations()};
     }
     if (i <= 3 * peers_) {
-      return put(after(i - 2 * peers_ - 1), chunk(Buffer::output, rank_),
-                 chunk(Buffer::output, rank_));
+      const int peer = after(i - 2 * peers_ - 1);
+      if (!gets_results(peer)) return {.kind = StepKind::signal, .peer = peer};
+      return put(peer, result(), parts_.output(rank_));
     }
     const int peer = before(i - 3 * peers_ - 1);
-    return wait(peer, chunk(Buffer::output, peer));
+    return wait(peer, gets_results(rank_) ? parts_.output(peer) : Slice{});
   }
 
   [[nodiscard]] Operand source(std::uint64_t, int j) const override {
-    const Slice slice = chunk(Buffer::input, rank_);
+    const Slice slice = parts_.input(rank_);
     if (j == rank_) return {j, slice, {}};
     return {j, slice, slot(rank_, j)};
   }
 
   [[nodiscard]] Operand destination(std::uint64_t, int j) const override {
-    return {j, chunk(Buffer::output, rank_), {}};
+    if (publish_ == Publish::to_all) return {j, parts_.output(rank_), {}};
+    if (j == 0) return {rank_, result(), {}};
+    return {root_, parts_.output(rank_), {}};
   }
 
-  [[nodiscard]] std::uint64_t scratch() const override { return peers_ * chunks_.length(); }
+  [[nodiscard]] std::uint64_t scratch() const override {
+    const std::uint64_t slots = peers_ + (result().buffer == Buffer::scratch ? 1 : 0);
+    return slots * parts_.stride();
+  }
 
  private:
+  [[nodiscard]] bool gets_results(int rank) const {
+    return publish_ == Publish::to_all || (publish_ == Publish::to_root && rank == root_);
+  }
+  [[nodiscard]] int destinations() const {
+    if (publish_ == Publish::to_all) return size_;
+    return publish_ == Publish::to_root && rank_ != root_ ? 2 : 1;
+  }
+  /// Where this rank keeps its part.
+  [[nodiscard]] Slice result() const {
+    const Slice output = parts_.output(rank_);
+    if (publish_ != Publish::to_root || rank_ == root_) return output;
+    return {Buffer::scratch, peers_ * parts_.stride(), output.length};
+  }
+
   /// The peers in the order in which I put to them, and in which they put to me.
   [[nodiscard]] int after(std::uint64_t i) const {
     return wrapped(rank_ + 1 + static_cast<int>(i), size_);
@@ -75,14 +105,11 @@ class DirectAllReduce final : public Schedule {
     return wrapped(rank_ - 1 - static_cast<int>(i), size_);
   }
 
-  [[nodiscard]] Slice chunk(Buffer buffer, int number) const {
-    return chunks_.slice(buffer, number);
-  }
-  /// Where `owner` receives what `peer` exposes to it: its own chunk, in a slot per other rank.
+  /// Where `owner` receives what `peer` exposes to it: its own part, in a slot per other rank.
   [[nodiscard]] Slice slot(int owner, int peer) const {
     const int number = peer < owner ? peer : peer - 1;
-    return {Buffer::scratch, static_cast<std::uint64_t>(number) * chunks_.length(),
-            chunks_.at(owner).length};
+    return {Buffer::scratch, static_cast<std::uint64_t>(number) * parts_.stride(),
+            parts_.input(owner).length};
   }
 
   [[nodiscard]] static Step put(int peer, const Slice& source, const Slice& target) {
@@ -93,7 +120,9 @@ class DirectAllReduce final : public Schedule {
     return {.kind = StepKind::wait, .peer = peer, .target = target};
   }
 
-  Chunks chunks_;
+  Parts parts_;
+  Publish publish_;
+  int root_;
   int size_;
   int rank_;
   std::uint64_t peers_;
@@ -102,7 +131,15 @@ class DirectAllReduce final : public Schedule {
 }  // namespace
 
 std::unique_ptr<Schedule> direct_all_reduce(const Shape& shape, int rank) {
-  return std::make_unique<DirectAllReduce>(shape, rank);
+  return std::make_unique<DirectReduction>(shape, rank, Publish::to_all);
+}
+
+std::unique_ptr<Schedule> direct_reduce(const Shape& shape, int rank) {
+  return std::make_unique<DirectReduction>(shape, rank, Publish::to_root);
+}
+
+std::unique_ptr<Schedule> direct_reduce_scatter(const Shape& shape, int rank) {
+  return std::make_unique<DirectReduction>(shape, rank, Publish::to_nobody);
 }
 
 }  // namespace paceline::collectives

@@ -1,35 +1,16 @@
 #include "collectives/schedule.h"
 
+#include <algorithm>
+#include <array>
+
 #include "collectives/chunks.h"
+#include "collectives/topology.h"
 
 namespace paceline::collectives {
 
 ChunkBounds chunk_bounds(const Shape& shape, int chunk) {
   return Chunks(shape).at(chunk);
 }
-
-namespace {
-
-std::unique_ptr<Schedule> make_all_reduce(Algorithm algorithm, const Shape& shape, int rank) {
-  switch (algorithm) {
-    case Algorithm::ring:
-      return ring_all_reduce(shape, rank);
-    case Algorithm::recursive_doubling:
-      return recursive_doubling_all_reduce(shape, rank);
-    case Algorithm::direct:
-      return direct_all_reduce(shape, rank);
-    case Algorithm::automatic:
-    case Algorithm::binomial:
-    case Algorithm::halving_doubling:
-    case Algorithm::tree:
-    case Algorithm::bruck:
-    case Algorithm::scatter_all_gather:
-      return nullptr;
-  }
-  return nullptr;
-}
-
-}  // namespace
 
 std::optional<int> shared_block(Collective collective, const Shape& shape, int rank) {
   const Blocks blocks = blocks_of(collective, shape, rank);
@@ -38,41 +19,151 @@ std::optional<int> shared_block(Collective collective, const Shape& shape, int r
   return blocks.input == blocks.output ? 0 : rank;
 }
 
-bool offers(Collective collective, Algorithm algorithm) {
-  return make_schedule(collective, algorithm, Shape{}, 0) != nullptr;
+namespace {
+
+/// The schedules, or how long their puts are.
+using Make = std::unique_ptr<Schedule> (*)(const Shape&, int);
+using Measure = Grain (*)(const Shape&);
+
+struct Offer {
+  Algorithm algorithm;
+  Make make;
+  Measure measure;
+};
+
+Grain whole_block(const Shape&) {
+  return {};
+}
+Grain half_of_a_block(const Shape& shape) {
+  return {.pieces = shape.size > 1 ? 2 : 1};
+}
+Grain a_chunk_per_rank(const Shape& shape) {
+  return {.pieces = shape.size};
+}
+/// The guests' are whole blocks.
+Grain halves_without_guests(const Shape& shape) {
+  return Folding(shape.size).guests > 0 ? Grain{} : half_of_a_block(shape);
+}
+/// The root's largest child's. Bruck's all_gather puts as much: all that doubling has, or lacks.
+Grain largest_subtree(const Shape& shape) {
+  return {.blocks = std::max(1, BinomialTree{.size = shape.size}.largest_subtree())};
+}
+/// As many distances below `size` are odd; no other bit is set in more.
+Grain half_of_the_blocks(const Shape& shape) {
+  return {.blocks = std::max(1, shape.size / 2)};
 }
 
-Grain grain_of(Collective collective, Algorithm algorithm, const Shape& shape) {
-  if (collective == Collective::all_reduce &&
-      (algorithm == Algorithm::ring || algorithm == Algorithm::direct)) {
-    return {.pieces = shape.size};
+std::unique_ptr<Schedule> barrier(const Shape& shape, int rank) {
+  Shape nothing = shape;
+  nothing.count = 0;
+  return recursive_doubling_all_reduce(nothing, rank);
+}
+
+constexpr Offer kAllReduce[] = {
+    {Algorithm::ring, ring_all_reduce, a_chunk_per_rank},
+    {Algorithm::recursive_doubling, recursive_doubling_all_reduce, whole_block},
+    {Algorithm::direct, direct_all_reduce, a_chunk_per_rank},
+    {Algorithm::halving_doubling, halving_doubling_all_reduce, halves_without_guests},
+    {Algorithm::tree, tree_all_reduce, half_of_a_block}};
+constexpr Offer kBroadcast[] = {
+    {Algorithm::binomial, binomial_broadcast, whole_block},
+    {Algorithm::direct, direct_broadcast, whole_block},
+    {Algorithm::tree, tree_broadcast, half_of_a_block},
+    {Algorithm::scatter_all_gather, scatter_all_gather_broadcast, half_of_a_block}};
+constexpr Offer kBarrier[] = {{Algorithm::recursive_doubling, barrier, whole_block}};
+constexpr Offer kReduceScatter[] = {{Algorithm::ring, ring_reduce_scatter, whole_block},
+                                    {Algorithm::direct, direct_reduce_scatter, whole_block}};
+constexpr Offer kAllGather[] = {{Algorithm::ring, ring_all_gather, whole_block},
+                                {Algorithm::direct, direct_all_gather, whole_block},
+                                {Algorithm::bruck, bruck_all_gather, largest_subtree}};
+constexpr Offer kAllToAll[] = {{Algorithm::direct, direct_all_to_all, whole_block},
+                               {Algorithm::bruck, bruck_all_to_all, half_of_the_blocks}};
+constexpr Offer kReduce[] = {{Algorithm::binomial, binomial_reduce, whole_block},
+                             {Algorithm::direct, direct_reduce, a_chunk_per_rank},
+                             {Algorithm::tree, tree_reduce, half_of_a_block}};
+constexpr Offer kGather[] = {{Algorithm::binomial, binomial_gather, largest_subtree},
+                             {Algorithm::direct, direct_gather, whole_block}};
+constexpr Offer kScatter[] = {{Algorithm::binomial, binomial_scatter, largest_subtree},
+                              {Algorithm::direct, direct_scatter, whole_block}};
+
+std::span<const Offer> offers_of(Collective collective) {
+  switch (collective) {
+    case Collective::all_reduce:
+      return kAllReduce;
+    case Collective::broadcast:
+      return kBroadcast;
+    case Collective::barrier:
+      return kBarrier;
+    case Collective::reduce_scatter:
+      return kReduceScatter;
+    case Collective::all_gather:
+      return kAllGather;
+    case Collective::all_to_all:
+      return kAllToAll;
+    case Collective::reduce:
+      return kReduce;
+    case Collective::gather:
+      return kGather;
+    case Collective::scatter:
+      return kScatter;
   }
   return {};
 }
 
-std::unique_ptr<Schedule> make_schedule(Collective collective, Algorithm algorithm,
-                                        const Shape& shape, int rank) {
-  switch (collective) {
-    case Collective::all_reduce:
-      return make_all_reduce(algorithm, shape, rank);
-    case Collective::broadcast:
-      if (algorithm != Algorithm::binomial) return nullptr;
-      return binomial_broadcast(shape, rank);
-    case Collective::barrier: {
-      if (algorithm != Algorithm::recursive_doubling) return nullptr;
-      Shape nothing = shape;
-      nothing.count = 0;
-      return recursive_doubling_all_reduce(nothing, rank);
-    }
-    case Collective::reduce_scatter:
-    case Collective::all_gather:
-    case Collective::all_to_all:
-    case Collective::reduce:
-    case Collective::gather:
-    case Collective::scatter:
-      return nullptr;
+/// The algorithms in a table of offers.
+template <const auto& offers>
+constexpr auto kAlgorithms = [] {
+  std::array<Algorithm, std::size(offers)> all{};
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = offers[i].algorithm;
+  return all;
+}();
+
+const Offer* find_offer(Collective collective, Algorithm algorithm) {
+  for (const Offer& offer : offers_of(collective)) {
+    if (offer.algorithm == algorithm) return &offer;
   }
   return nullptr;
+}
+
+}  // namespace
+
+std::span<const Algorithm> algorithms_of(Collective collective) {
+  switch (collective) {
+    case Collective::all_reduce:
+      return kAlgorithms<kAllReduce>;
+    case Collective::broadcast:
+      return kAlgorithms<kBroadcast>;
+    case Collective::barrier:
+      return kAlgorithms<kBarrier>;
+    case Collective::reduce_scatter:
+      return kAlgorithms<kReduceScatter>;
+    case Collective::all_gather:
+      return kAlgorithms<kAllGather>;
+    case Collective::all_to_all:
+      return kAlgorithms<kAllToAll>;
+    case Collective::reduce:
+      return kAlgorithms<kReduce>;
+    case Collective::gather:
+      return kAlgorithms<kGather>;
+    case Collective::scatter:
+      return kAlgorithms<kScatter>;
+  }
+  return {};
+}
+
+bool offers(Collective collective, Algorithm algorithm) {
+  return find_offer(collective, algorithm) != nullptr;
+}
+
+Grain grain_of(Collective collective, Algorithm algorithm, const Shape& shape) {
+  const Offer* offer = find_offer(collective, algorithm);
+  return offer == nullptr ? Grain{} : offer->measure(shape);
+}
+
+std::unique_ptr<Schedule> make_schedule(Collective collective, Algorithm algorithm,
+                                        const Shape& shape, int rank) {
+  const Offer* offer = find_offer(collective, algorithm);
+  return offer == nullptr ? nullptr : offer->make(shape, rank);
 }
 
 }  // namespace paceline::collectives

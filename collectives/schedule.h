@@ -59,6 +59,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "paceline/types.h"
 
@@ -154,9 +155,31 @@ Grain grain_of(Collective collective, Algorithm algorithm, const Shape& shape);
 
 /// The algorithms. `rank` is 0 <= rank < shape.size. Each is described in its own file.
 std::unique_ptr<Schedule> ring_all_reduce(const Shape& shape, int rank);
+std::unique_ptr<Schedule> ring_reduce_scatter(const Shape& shape, int rank);
+std::unique_ptr<Schedule> ring_all_gather(const Shape& shape, int rank);
 std::unique_ptr<Schedule> recursive_doubling_all_reduce(const Shape& shape, int rank);
+std::unique_ptr<Schedule> halving_doubling_all_reduce(const Shape& shape, int rank);
+std::unique_ptr<Schedule> tree_all_reduce(const Shape& shape, int rank);
+std::unique_ptr<Schedule> tree_broadcast(const Shape& shape, int rank);
+std::unique_ptr<Schedule> tree_reduce(const Shape& shape, int rank);
 std::unique_ptr<Schedule> direct_all_reduce(const Shape& shape, int rank);
+std::unique_ptr<Schedule> direct_reduce(const Shape& shape, int rank);
+std::unique_ptr<Schedule> direct_reduce_scatter(const Shape& shape, int rank);
+std::unique_ptr<Schedule> direct_all_gather(const Shape& shape, int rank);
+std::unique_ptr<Schedule> direct_all_to_all(const Shape& shape, int rank);
+std::unique_ptr<Schedule> direct_broadcast(const Shape& shape, int rank);
+std::unique_ptr<Schedule> direct_gather(const Shape& shape, int rank);
+std::unique_ptr<Schedule> direct_scatter(const Shape& shape, int rank);
 std::unique_ptr<Schedule> binomial_broadcast(const Shape& shape, int rank);
+std::unique_ptr<Schedule> binomial_reduce(const Shape& shape, int rank);
+std::unique_ptr<Schedule> binomial_gather(const Shape& shape, int rank);
+std::unique_ptr<Schedule> binomial_scatter(const Shape& shape, int rank);
+std::unique_ptr<Schedule> bruck_all_gather(const Shape& shape, int rank);
+std::unique_ptr<Schedule> bruck_all_to_all(const Shape& shape, int rank);
+std::unique_ptr<Schedule> scatter_all_gather_broadcast(const Shape& shape, int rank);
+
+/// The algorithms that offer a collective: those for which offers() is true.
+std::span<const Algorithm> algorithms_of(Collective collective);
 
 /// The schedule of a collective by an algorithm: the one place where the two are joined. Null if
 /// the algorithm does not offer the collective. A barrier is an all_reduce of nothing.

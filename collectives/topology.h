@@ -76,6 +76,72 @@ struct BinomialTree {
   [[nodiscard]] constexpr int child(int rank, int j) const {
     return rank_at(place(rank) + (1 << (children(rank) - 1 - j)));
   }
+  /// Ranks in the subtree of this one, which has the places from its own on.
+  [[nodiscard]] constexpr int subtree(int rank) const {
+    const int p = place(rank);
+    if (p == 0) return size;
+    const int whole = p & -p;
+    return whole < size - p ? whole : size - p;
+  }
+  /// The most ranks in a subtree below the root.
+  [[nodiscard]] constexpr int largest_subtree() const {
+    if (size < 3) return size - 1;
+    // The last two children's: any before are half as large as the last but one's.
+    const int last = 1 << (std::bit_width(static_cast<unsigned>(size - 1)) - 1);
+    return last / 2 > size - last ? last / 2 : size - last;
+  }
+};
+
+/// A binary tree of the nodes 1 .. nodes, numbered from left to right, below a node 0 that has only
+/// the top as its child. The height of a node is that of its lowest bit: odd nodes are leaves.
+struct BinaryTree {
+  int nodes = 0;
+
+  /// Of a node that is not 0.
+  [[nodiscard]] constexpr int parent(int node) const {
+    const int bit = node & -node;
+    // A left child's parent is above it to the right. Where that is behind the end, and for a right
+    // child, it is to the left; the top is a power of two and gets 0.
+    const bool left = (node & 2 * bit) == 0 && node + bit <= nodes;
+    return left ? node + bit : node - bit;
+  }
+  /// 0: none. All nodes to the right of node 0 hang below its right child, the top.
+  [[nodiscard]] constexpr int left(int node) const {
+    const int half = (node & -node) / 2;
+    return half == 0 ? 0 : node - half;
+  }
+  [[nodiscard]] constexpr int right(int node) const {
+    const int room = nodes - node;
+    if (room == 0) return 0;
+    const int highest = 1 << (std::bit_width(static_cast<unsigned>(room)) - 1);
+    if (node == 0) return highest;
+    const int half = (node & -node) / 2;
+    if (half == 0) return 0;
+    return node + (half < highest ? half : highest);
+  }
+};
+
+/// Two binary trees of the same ranks below the same root, such that each other rank is a leaf in
+/// at least one: the nodes of the second are those of the first from right to left, or, where that
+/// keeps odd nodes odd, all moved by one.
+struct TwoTrees {
+  int size = 1;
+  int root = 0;
+
+  [[nodiscard]] constexpr BinaryTree tree() const { return {.nodes = size - 1}; }
+  [[nodiscard]] constexpr int node(int which, int rank) const {
+    const int place = wrapped(rank - root, size);
+    if (which == 0 || place == 0) return place;
+    if (size % 2 != 0) return size - place;
+    return place == 1 ? size - 1 : place - 1;
+  }
+  [[nodiscard]] constexpr int rank_at(int which, int node) const {
+    int place = node;
+    if (which != 0 && node != 0) {
+      place = size % 2 != 0 ? size - node : node == size - 1 ? 1 : node + 1;
+    }
+    return wrapped(place + root, size);
+  }
 };
 
 /// Distance between slots of scratch that hold up to `length` elements each.

@@ -26,9 +26,70 @@ inline constexpr Case kRing = {Collective::all_reduce, Algorithm::ring, "ring"};
 inline constexpr Case kDoubling = {Collective::all_reduce, Algorithm::recursive_doubling,
                                    "recursive_doubling"};
 inline constexpr Case kDirect = {Collective::all_reduce, Algorithm::direct, "direct"};
+inline constexpr Case kHalving = {Collective::all_reduce, Algorithm::halving_doubling,
+                                  "halving_doubling"};
+inline constexpr Case kTree = {Collective::all_reduce, Algorithm::tree, "tree"};
 inline constexpr Case kBinomial = {Collective::broadcast, Algorithm::binomial, "binomial"};
+inline constexpr Case kDirectBroadcast = {Collective::broadcast, Algorithm::direct,
+                                          "direct broadcast"};
+inline constexpr Case kTreeBroadcast = {Collective::broadcast, Algorithm::tree, "tree broadcast"};
+inline constexpr Case kScatterAllGather = {Collective::broadcast, Algorithm::scatter_all_gather,
+                                           "scatter_all_gather"};
 inline constexpr Case kBarrier = {Collective::barrier, Algorithm::recursive_doubling, "barrier"};
-inline constexpr Case kCases[] = {kRing, kDoubling, kDirect, kBinomial, kBarrier};
+inline constexpr Case kRingReduceScatter = {Collective::reduce_scatter, Algorithm::ring,
+                                            "ring reduce_scatter"};
+inline constexpr Case kDirectReduceScatter = {Collective::reduce_scatter, Algorithm::direct,
+                                              "direct reduce_scatter"};
+inline constexpr Case kRingAllGather = {Collective::all_gather, Algorithm::ring, "ring all_gather"};
+inline constexpr Case kDirectAllGather = {Collective::all_gather, Algorithm::direct,
+                                          "direct all_gather"};
+inline constexpr Case kBruckAllGather = {Collective::all_gather, Algorithm::bruck,
+                                         "bruck all_gather"};
+inline constexpr Case kDirectAllToAll = {Collective::all_to_all, Algorithm::direct,
+                                         "direct all_to_all"};
+inline constexpr Case kBruckAllToAll = {Collective::all_to_all, Algorithm::bruck,
+                                        "bruck all_to_all"};
+inline constexpr Case kBinomialReduce = {Collective::reduce, Algorithm::binomial,
+                                         "binomial reduce"};
+inline constexpr Case kDirectReduce = {Collective::reduce, Algorithm::direct, "direct reduce"};
+inline constexpr Case kTreeReduce = {Collective::reduce, Algorithm::tree, "tree reduce"};
+inline constexpr Case kBinomialGather = {Collective::gather, Algorithm::binomial,
+                                         "binomial gather"};
+inline constexpr Case kDirectGather = {Collective::gather, Algorithm::direct, "direct gather"};
+inline constexpr Case kBinomialScatter = {Collective::scatter, Algorithm::binomial,
+                                          "binomial scatter"};
+inline constexpr Case kDirectScatter = {Collective::scatter, Algorithm::direct, "direct scatter"};
+/// Everything that make_schedule offers (a test compares).
+inline constexpr Case kCases[] = {kRing,
+                                  kDoubling,
+                                  kDirect,
+                                  kHalving,
+                                  kTree,
+                                  kBinomial,
+                                  kDirectBroadcast,
+                                  kTreeBroadcast,
+                                  kScatterAllGather,
+                                  kBarrier,
+                                  kRingReduceScatter,
+                                  kDirectReduceScatter,
+                                  kRingAllGather,
+                                  kDirectAllGather,
+                                  kBruckAllGather,
+                                  kDirectAllToAll,
+                                  kBruckAllToAll,
+                                  kBinomialReduce,
+                                  kDirectReduce,
+                                  kTreeReduce,
+                                  kBinomialGather,
+                                  kDirectGather,
+                                  kBinomialScatter,
+                                  kDirectScatter};
+
+/// Whether there are input and output that can be one memory, and are not anyway.
+inline bool can_be_in_place(Collective collective) {
+  return collective != Collective::all_to_all && collective != Collective::broadcast &&
+         collective != Collective::barrier;
+}
 
 /// splitmix64, for choices that depend on their arguments only.
 inline std::uint64_t hashed(std::uint64_t x) {
@@ -107,6 +168,7 @@ struct Proof {
   [[nodiscard]] Verdict run() const {
     VerifyOptions options{.collective = what.collective,
                           .in_place = in_place,
+                          .instances = instances,
                           .scratches = scratches,
                           .reach = reach_function(wiring, in_place, seed),
                           .seed = seed};
@@ -168,7 +230,7 @@ inline void prove_all(const Case& what, int size, Extent extent, std::uint64_t s
   const std::vector<std::uint64_t> counts = counts_for(size);
   for (const Wiring wiring : kWirings) {
     for (const bool in_place : {false, true}) {
-      if (in_place && what.collective != Collective::all_reduce) continue;
+      if (in_place && !can_be_in_place(what.collective)) continue;
       seed = hashed(seed);
       const int turn = static_cast<int>(wiring) + (in_place ? 7 : 0) + size;
       if (extent == Extent::rotated && turn % 4 != 0) continue;

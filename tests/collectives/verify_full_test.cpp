@@ -14,16 +14,20 @@ TEST(VerifyFull, AllAlgorithmsUpTo64) {
   }
 }
 
-// Ring and direct take millions of steps here: from 255 ranks on in two instances, on one scratch
-// (which they do not need two of, so that the second instance does meet the first one's), and from
-// 1,000 on only in place and in one or two of the wirings.
+// Ring, direct and others whose steps grow with the square of the ranks take millions of steps
+// here: from 255 ranks on in two instances, on one scratch where they do not need two of them (so
+// that the second instance does meet the first one's), and from 1,000 on only in place and in one
+// or two of the wirings.
 TEST(VerifyFull, ChosenSizesTo1024) {
   Stopwatch stopwatch;
   for (const int size : {100, 128, 255, 256, 511, 1000, 1024}) {
     for (const Case& what : kCases) {
-      const bool square = what.algorithm == Algorithm::ring || what.algorithm == Algorithm::direct;
+      const bool square =
+          what.algorithm == Algorithm::ring || what.algorithm == Algorithm::direct ||
+          what.algorithm == Algorithm::bruck || what.algorithm == Algorithm::scatter_all_gather;
       if (square && size > 128) continue;
-      prove_all(what, size, Extent::sampled, static_cast<std::uint64_t>(size), stopwatch);
+      prove_all(what, size, size > 128 ? Extent::sampled : Extent::rotated,
+                static_cast<std::uint64_t>(size), stopwatch);
       ASSERT_FALSE(HasFailure());
     }
   }
@@ -38,15 +42,25 @@ TEST(VerifyFull, ChosenSizesTo1024) {
         Large{kDirect, 256, all}, Large{kRing, 511, {Wiring::mapped, Wiring::arbitrary}},
         Large{kDirect, 511, {Wiring::mapped, Wiring::arbitrary}},
         Large{kRing, 1000, {Wiring::staged_on_wire}}, Large{kDirect, 1000, {Wiring::arbitrary}},
-        Large{kRing, 1024, {Wiring::mapped}}, Large{kDirect, 1024, {Wiring::mapped}}}) {
+        Large{kRing, 1024, {Wiring::mapped}}, Large{kDirect, 1024, {Wiring::mapped}},
+        Large{kDirectReduce, 255, {Wiring::arbitrary}},
+        Large{kDirectReduceScatter, 255, {Wiring::arbitrary}},
+        Large{kRingReduceScatter, 255, {Wiring::arbitrary}},
+        Large{kRingAllGather, 255, {Wiring::staged_on_wire}},
+        Large{kDirectAllGather, 255, {Wiring::arbitrary}},
+        Large{kBruckAllGather, 255, {Wiring::arbitrary}},
+        Large{kDirectAllToAll, 255, {Wiring::staged_on_wire}},
+        Large{kBruckAllToAll, 255, {Wiring::arbitrary}},
+        Large{kScatterAllGather, 1000, {Wiring::staged_on_wire}}}) {
+    const bool original = large.what.name == kRing.name || large.what.name == kDirect.name;
     for (const Wiring wiring : large.wirings) {
       expect_proven({.what = large.what,
                      .shape = {.size = large.size,
                                .count = static_cast<std::uint64_t>(large.size) * 1000 + 1},
-                     .in_place = true,
+                     .in_place = can_be_in_place(large.what.collective),
                      .wiring = wiring,
-                     .instances = 2,
-                     .scratches = 1});
+                     .instances = original ? 2 : 3,
+                     .scratches = original ? 1 : 2});
       stopwatch.count();
       ASSERT_FALSE(HasFailure());
     }
