@@ -284,7 +284,7 @@ Vitals::Stand Engine::stand(const Operation& operation) const {
   for (std::uint64_t l = 0; l < operation.lanes_.size(); ++l) {
     const LaneState& lane = operation.lanes_[l];
     if (lane.finished) continue;
-    const std::uint64_t per_instance = plan.schedule(0).steps();
+    const std::uint64_t per_instance = plan.schedule().steps();
     const std::uint64_t step = lane.instance / lanes * per_instance + lane.step;
     if (stand.steps != 0 && step >= stand.step) continue;
     stand.step = step;

@@ -22,7 +22,7 @@ Plan::Plan(const Call& call, const PlanOptions& options) : call_(call), size_(op
 }
 
 // Cuts the operation into instances of equal length (but for the last), as few as the segment size
-// allows, and makes the one or two schedules that they need.
+// allows, and makes the schedule of one of them.
 void Plan::cut(const PlanOptions& options) {
   const std::size_t element = size_of(call_.type);
   const collectives::Shape whole = shape();
@@ -50,21 +50,14 @@ void Plan::cut(const PlanOptions& options) {
 
   collectives::Shape part = whole;
   part.count = instance_count_;
-  full_ = collectives::make_schedule(call_.collective, call_.algorithm, part, options.rank);
-  if (full_ == nullptr) {
+  schedule_ = collectives::make_schedule(call_.collective, call_.algorithm, part, options.rank);
+  if (schedule_ == nullptr) {
     throw Error(ErrorCode::invalid_argument, std::string(to_string(call_.collective)) +
                                                  " is not offered by algorithm " +
                                                  std::string(to_string(call_.algorithm)));
   }
-  last_ = full_;
-  const std::uint64_t rest = call_.count - (instances_ - 1) * instance_count_;
-  if (rest != instance_count_) {
-    part.count = rest;
-    last_ = collectives::make_schedule(call_.collective, call_.algorithm, part, options.rank);
-  }
-  const std::uint64_t scratch = std::max(full_->scratch(), last_->scratch());
   const Blocks mine = blocks_of(call_.collective, options.rank, size_, call_.root);
-  shadow_offset_ = 2 * round_up(scratch * element, kLinePair);
+  shadow_offset_ = 2 * round_up(schedule_->scratch() * element, kLinePair);
   lane_stride_ =
       shadow_offset_ +
       round_up(static_cast<std::uint64_t>(mine.output) * instance_count_ * element, kLinePair);
@@ -74,12 +67,9 @@ void Plan::cut(const PlanOptions& options) {
 // rank is follows from the shape: a rank's own schedule may have none, and all must decide alike.
 void Plan::scan(const PlanOptions& options) {
   std::set<int> peers;
-  for (const collectives::Schedule* schedule : {full_.get(), last_.get()}) {
-    for (std::uint64_t i = 0; i < schedule->steps(); ++i) {
-      const collectives::Step step = schedule->step(i);
-      if (step.peer >= 0) peers.insert(step.peer);
-    }
-    if (full_ == last_) break;
+  for (std::uint64_t i = 0; i < schedule_->steps(); ++i) {
+    const collectives::Step step = schedule_->step(i);
+    if (step.peer >= 0) peers.insert(step.peer);
   }
   peers_.assign(peers.begin(), peers.end());
 
@@ -89,7 +79,7 @@ void Plan::scan(const PlanOptions& options) {
   const std::uint64_t longest = collectives::chunk_bounds(chunked, 0).length *
                                 static_cast<std::uint64_t>(grain.blocks) * size_of(call_.type);
   eager_ = instances_ == 1 && longest <= options.eager_bytes;
-  if (eager_) eager_program_ = compile_eager(*full_, options.rank, size_of(call_.type));
+  if (eager_) eager_program_ = compile_eager(*schedule_, options.rank, size_of(call_.type));
 }
 
 }  // namespace paceline::engine

@@ -1,4 +1,4 @@
-// A call made ready to run: its schedules, how it is cut into instances, whom it touches. Depends
+// A call made ready to run: its schedule, how it is cut into instances, whom it touches. Depends
 // on the call and the communicator only, not on buffers, so it is kept and used again.
 #pragma once
 
@@ -47,17 +47,27 @@ class Plan {
   [[nodiscard]] std::uint64_t instances() const { return instances_; }
   [[nodiscard]] int lanes() const { return lanes_; }
   [[nodiscard]] std::uint64_t instance_count() const { return instance_count_; }
-  [[nodiscard]] const collectives::Schedule& schedule(std::uint64_t instance) const {
-    return instance + 1 == instances_ ? *last_ : *full_;
-  }
+  /// The same for all instances, since they share scratches and shadow; of the last one, what lies
+  /// behind the end of a block is left out: see clipped().
+  [[nodiscard]] const collectives::Schedule& schedule() const { return *schedule_; }
   /// Where an instance's element of an input or output, as its schedule counts them, is in the
   /// whole buffer.
   [[nodiscard]] std::uint64_t element(std::uint64_t instance, std::uint64_t of_schedule) const {
     const std::uint64_t begin = instance * instance_count_;
-    const std::uint64_t length = std::min(instance_count_, call_.count - begin);
-    if (of_schedule < length) return begin + of_schedule;  // of the first block, or the only one
-    if (length == 0) return 0;
-    return of_schedule / length * call_.count + begin + of_schedule % length;
+    if (of_schedule < instance_count_) return begin + of_schedule;  // of the first block
+    if (instance_count_ == 0) return 0;
+    return of_schedule / instance_count_ * call_.count + begin + of_schedule % instance_count_;
+  }
+  /// How many elements of a slice an instance has: fewer than the slice's length at the end.
+  [[nodiscard]] std::uint64_t clipped(std::uint64_t instance,
+                                      const collectives::Slice& slice) const {
+    if (instance + 1 != instances_ || slice.buffer == collectives::Buffer::scratch) {
+      return slice.length;
+    }
+    if (slice.length == 0) return 0;
+    const std::uint64_t there = call_.count - instance * instance_count_;
+    const std::uint64_t within = slice.offset % instance_count_;
+    return within >= there ? 0 : std::min(slice.length, there - within);
   }
   /// Elements of a rank's whole input and output.
   [[nodiscard]] std::uint64_t input_count(int rank) const { return total(rank).first; }
@@ -93,8 +103,7 @@ class Plan {
   std::size_t lane_stride_ = 0;
   std::size_t shadow_offset_ = 0;
   std::vector<int> peers_;
-  std::shared_ptr<const collectives::Schedule> full_;
-  std::shared_ptr<const collectives::Schedule> last_;
+  std::unique_ptr<const collectives::Schedule> schedule_;
 };
 
 }  // namespace paceline::engine

@@ -1,5 +1,7 @@
 #include "engine/put_run.h"
 
+#include <algorithm>
+
 namespace paceline::engine {
 
 using collectives::Buffer;
@@ -75,16 +77,15 @@ bool PutRun::bound(Edge& edge) {
       std::memcmp(message.data(), expected.words, kHeaderBytes) != 0) {
     engine_.refuse(operation_, edge, message);
   }
-  if (!bind(edge, Announcement::read(message.data() + kHeaderBytes))) return false;
+  bind(edge, Announcement::read(message.data() + kHeaderBytes));
   edge.endpoint->pop();
   return true;
 }
 
 // Works out what each end can do with the other's buffers: both ends from the same two
-// announcements. False if a mapping is not there yet; the announcement is then read again.
-bool PutRun::bind(Edge& edge, const Announcement& announcement) {
+// announcements.
+void PutRun::bind(Edge& edge, const Announcement& announcement) {
   const bool maps = edge.endpoint->maps();
-  const Plan& plan = *operation_.plan_;
   edge.theirs = announcement;
   edge.reach.my_input = reach_of(edge.ours.input, maps);
   edge.reach.my_output = reach_of(edge.ours.output, maps);
@@ -92,24 +93,28 @@ bool PutRun::bind(Edge& edge, const Announcement& announcement) {
   edge.reach.peer_input = reach_of(announcement.input, maps);
   edge.reach.peer_output = reach_of(announcement.output, maps);
   edge.reach.peer_scratch = reach_of(announcement.scratch, maps);
-
-  const auto map = [&](const RemoteAddress& address, Reach reach, std::size_t size,
-                       std::byte*& mapped) {
-    mapped = nullptr;
-    if (reach != Reach::mapped || size == 0) return true;
-    mapped = edge.endpoint->map(address, size);
-    return mapped != nullptr;
-  };
-  const std::size_t scratch = announcement.lane_stride * static_cast<std::size_t>(plan.lanes());
-  if (!map(announcement.input, edge.reach.peer_input, bytes(plan.input_count(edge.peer)),
-           edge.input) ||
-      !map(announcement.output, edge.reach.peer_output, bytes(plan.output_count(edge.peer)),
-           edge.output) ||
-      !map(announcement.scratch, edge.reach.peer_scratch, scratch, edge.scratch)) {
-    return false;
-  }
+  edge.input = edge.output = edge.scratch = nullptr;
   edge.bound_for = operation_.sequence_ + 1;
-  return true;
+}
+
+// Maps a buffer of the peer when a step loads or stores there, and not before: a peer to which no
+// such step leads may have finished the operation, and its memory may be gone. False: not yet.
+bool PutRun::map(Edge& edge, Buffer buffer) {
+  const Plan& plan = *operation_.plan_;
+  const auto mapped = [&](std::byte*& base, const RemoteAddress& address, std::size_t size) {
+    if (base == nullptr) base = edge.endpoint->map(address, size);
+    return base != nullptr;
+  };
+  switch (buffer) {
+    case Buffer::input:
+      return mapped(edge.input, edge.theirs.input, bytes(plan.input_count(edge.peer)));
+    case Buffer::output:
+      return mapped(edge.output, edge.theirs.output, bytes(plan.output_count(edge.peer)));
+    case Buffer::scratch:
+      break;
+  }
+  return mapped(edge.scratch, edge.theirs.scratch,
+                edge.theirs.lane_stride * static_cast<std::size_t>(plan.lanes()));
 }
 
 // --- addresses -----------------------------------------------------------------------------------
@@ -193,7 +198,7 @@ bool PutRun::advance_lane(Lane lane, LaneState& state) {
   const Plan& plan = *operation_.plan_;
   bool moved = false;
   while (state.instance < plan.instances()) {
-    const Schedule& schedule = plan.schedule(state.instance);
+    const Schedule& schedule = plan.schedule();
     while (state.step < schedule.steps()) {
       const Step step = schedule.step(state.step);
       if (!take(schedule, step, state.step, lane, state.instance)) return moved;
@@ -233,10 +238,12 @@ bool PutRun::put(const Step& step, Lane lane, std::uint64_t instance) {
   operation_.waiting_for_ = step.peer;
   if (!bound(edge)) return false;
   const collectives::LoweredPut lowered = collectives::lower_put(step, edge.reach);
-  if (!lowered.carries_data || step.source.length == 0) return edge.endpoint->signal(lane);
+  const Plan& plan = *operation_.plan_;
+  const std::uint64_t count =
+      std::min(plan.clipped(instance, step.source), plan.clipped(instance, step.target));
+  if (!lowered.carries_data || count == 0) return edge.endpoint->signal(lane);
   const std::byte* source = at(mine(lane, instance), step.source, instance);
-  return edge.endpoint->put(lane, {source, bytes(step.source.length)},
-                            registration_of(edge, step.source.buffer),
+  return edge.endpoint->put(lane, {source, bytes(count)}, registration_of(edge, step.source.buffer),
                             remote(edge, step.target, lowered.into_shadow, lane, instance));
 }
 
@@ -247,27 +254,42 @@ bool PutRun::wait(const Step& step, Lane lane, std::uint64_t instance) {
   if (!bound(edge)) return false;
   if (edge.endpoint->arrived(lane) <= edge.consumed[lane]) return false;
   ++edge.consumed[lane];
-  if (step.target.length != 0 && collectives::lowered_wait_copies(step, edge.reach)) {
+  const std::uint64_t count = operation_.plan_->clipped(instance, step.target);
+  if (count != 0 && collectives::lowered_wait_copies(step, edge.reach)) {
     const Bases bases = mine(lane, instance);
     engine_.scratch_->kind().copy(at(bases, step.target, instance),
-                                  bases.shadow + bytes(step.target.offset),
-                                  bytes(step.target.length));
+                                  bases.shadow + bytes(step.target.offset), bytes(count));
   }
   return true;
 }
 
+// How many elements of its slices a reduce has in an instance: all operands are cut alike, but
+// those in scratch do not know where a block ends.
+std::uint64_t PutRun::reduced(const Schedule& schedule, const Step& step, std::uint64_t i,
+                              std::uint64_t instance) const {
+  const Plan& plan = *operation_.plan_;
+  std::uint64_t count = plan.clipped(instance, schedule.source(i, 0).slice);
+  if (instance + 1 != plan.instances()) return count;
+  for (int j = 1; j < step.sources; ++j) {
+    count = std::min(count, plan.clipped(instance, schedule.source(i, j).slice));
+  }
+  for (int j = 0; j < step.destinations; ++j) {
+    count = std::min(count, plan.clipped(instance, schedule.destination(i, j).slice));
+  }
+  return count;
+}
+
 bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i, Lane lane,
                     std::uint64_t instance) {
+  const std::uint64_t count = reduced(schedule, step, i, instance);
   auto& sources = engine_.sources_;
   auto& destinations = engine_.destinations_;
   sources.clear();
   destinations.clear();
   const int me = engine_.options_.rank;
   const Bases own = mine(lane, instance);
-  std::uint64_t count = 0;
-  for (int j = 0; j < step.sources; ++j) {
+  for (int j = 0; j < step.sources && count != 0; ++j) {
     const Operand operand = schedule.source(i, j);
-    count = operand.slice.length;
     if (operand.owner == me) {
       sources.push_back(at(own, operand.slice, instance));
       continue;
@@ -276,12 +298,13 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
     operation_.waiting_for_ = operand.owner;
     if (!bound(edge)) return false;
     if (collectives::lower_source(operand, edge.reach) == LoweredOperand::direct) {
+      if (!map(edge, operand.slice.buffer)) return false;
       sources.push_back(at(theirs(edge, lane, instance), operand.slice, instance));
     } else {
       sources.push_back(at(own, operand.fallback, instance));
     }
   }
-  for (int j = 0; j < step.destinations; ++j) {
+  for (int j = 0; j < step.destinations && count != 0; ++j) {
     const Operand operand = schedule.destination(i, j);
     if (operand.owner == me) {
       destinations.push_back(at(own, operand.slice, instance));
@@ -292,9 +315,11 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
     if (!bound(edge)) return false;
     switch (collectives::lower_destination(operand, edge.reach)) {
       case LoweredOperand::direct:
+        if (!map(edge, operand.slice.buffer)) return false;
         destinations.push_back(at(theirs(edge, lane, instance), operand.slice, instance));
         break;
       case LoweredOperand::shadow:
+        if (!map(edge, Buffer::scratch)) return false;
         destinations.push_back(theirs(edge, lane, instance).shadow + bytes(operand.slice.offset));
         break;
       case LoweredOperand::fallback:
@@ -302,9 +327,9 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
         break;
     }
   }
-  if (count == 0 || destinations.empty()) return true;
-  const Call& call = operation_.call();
+  if (destinations.empty()) return true;
   const bool last = schedule.destination(i, 0).slice.buffer == Buffer::output;
+  const Call& call = operation_.call();
   engine_.scratch_->kind().reduce(call.type, call.op, sources, destinations, count,
                                   last ? engine_.divisor() : 1);
   return true;

@@ -31,13 +31,17 @@ class PutRun {
   };
 
   Announcement describe(const Edge& edge) const;
-  bool bind(Edge& edge, const Announcement& announcement);
+  void bind(Edge& edge, const Announcement& announcement);
+  bool map(Edge& edge, collectives::Buffer buffer);
 
   bool advance_lane(transport::Lane lane, LaneState& state);
   bool take(const collectives::Schedule& schedule, const collectives::Step& step, std::uint64_t i,
             transport::Lane lane, std::uint64_t instance);
   bool put(const collectives::Step& step, transport::Lane lane, std::uint64_t instance);
   bool wait(const collectives::Step& step, transport::Lane lane, std::uint64_t instance);
+  [[nodiscard]] std::uint64_t reduced(const collectives::Schedule& schedule,
+                                      const collectives::Step& step, std::uint64_t i,
+                                      std::uint64_t instance) const;
   bool reduce(const collectives::Schedule& schedule, const collectives::Step& step, std::uint64_t i,
               transport::Lane lane, std::uint64_t instance);
   bool flushed();

@@ -228,6 +228,10 @@ TEST(AllCollectives, InTurn) {
             const auto collective = static_cast<Collective>(1 + round * 7 % 9);
             const std::size_t count = round % 5 == 0 ? 9001 : static_cast<std::size_t>(round);
             const Call call{collective, count, round % 5, comm.rank(), 5};
+            if (collective == Collective::barrier) {
+              comm.barrier();
+              continue;
+            }
             check(comm, call, Kind::by_rank, round % 2 == 0 || collective == Collective::broadcast);
             if (testing::Test::HasFatalFailure()) return;
           }
@@ -251,11 +255,11 @@ TEST(AllCollectives, HaveTypedForms) {
     EXPECT_EQ(turned[4], rank + 0.5);
     std::vector<double> at_root(rank == 1 ? 6 : 0);
     comm.gather(std::span(two), std::span(at_root), 1);
-    if (rank == 1) EXPECT_EQ(at_root, six);
+    EXPECT_EQ(at_root, rank == 1 ? six : std::vector<double>());
     comm.scatter(std::span<const double>(at_root), std::span(mine), 1);
     EXPECT_EQ(mine, two);
     comm.reduce(std::span(mine), ReduceOp::max, 2);
-    if (rank == 2) EXPECT_EQ(mine, (std::vector<double>{2.5, 2.25}));
+    EXPECT_EQ(mine, rank == 2 ? (std::vector<double>{2.5, 2.25}) : two);
     std::vector<double> own(3, -1.0);
     own[static_cast<std::size_t>(rank)] = rank;
     comm.all_gather(std::span(own));
