@@ -78,7 +78,7 @@ TEST_P(Short, EveryCodeSurvivesTheWayThroughFloat) {
     const auto all = all_codes<F>();
     const auto through = scaled(F(1.0F), all);
     // Minus zero is what adds nothing at all: plus zero would turn -0 into +0.
-    const auto added = reduced(ReduceOp::sum, {all, std::vector<F>(all.size(), F(-0.0F))});
+    const auto added = reduced<F>(ReduceOp::sum, {all, std::vector<F>(all.size(), F(-0.0F))});
     for (std::size_t i = 0; i < all.size(); ++i) {
       const bool nan = std::isnan(reference_value(all[i]));
       const std::uint32_t expected = nan ? kShortFormat<F>.nan : all[i].bits;

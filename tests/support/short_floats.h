@@ -47,7 +47,7 @@ inline double number_of(const ShortFormat& f, std::uint32_t magnitude) {
 
 template <class F>
 double reference_value(F x) {
-  constexpr ShortFormat f = kShortFormat<F>;
+  static constexpr ShortFormat f = kShortFormat<F>;
   const std::uint32_t code = x.bits;
   const std::uint32_t magnitude = code & ((1U << (f.bits - 1)) - 1);
   const bool minus = code != magnitude;
@@ -62,7 +62,7 @@ double reference_value(F x) {
 /// The nearest, ties to the code that is even; too large: infinity, or NaN where there is none.
 template <class F>
 F reference_code(double value) {
-  constexpr ShortFormat f = kShortFormat<F>;
+  static constexpr ShortFormat f = kShortFormat<F>;
   static const std::vector<double> numbers = [] {
     std::vector<double> all;
     for (std::uint32_t code = 0; code <= f.first_special; ++code) all.push_back(number_of(f, code));
