@@ -128,10 +128,11 @@ TEST(BinaryTreeTest, ParentsAndChildrenAgreeAndSubtreesAreInOrder) {
       const int parent = tree.parent(node);
       EXPECT_EQ(node < parent ? tree.left(parent) : tree.right(parent), node) << nodes;
       for (const int child : {tree.left(node), tree.right(node)}) {
-        if (child != 0) EXPECT_EQ(tree.parent(child), node) << nodes;
+        if (child == 0) continue;
+        EXPECT_EQ(tree.parent(child), node) << nodes;
       }
       EXPECT_EQ(tree.left(node) == 0, node % 2 != 0);
-      if (node % 2 != 0) EXPECT_EQ(tree.right(node), 0);
+      EXPECT_TRUE(node % 2 == 0 || tree.right(node) == 0);
       int depth = 0;
       for (int at = node; at != 0; at = tree.parent(at)) ++depth;
       EXPECT_LE(depth, std::bit_width(static_cast<unsigned>(nodes)));
