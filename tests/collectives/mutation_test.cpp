@@ -1,10 +1,12 @@
 // The verifier catches what is wrong: good schedules with one thing broken.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "collectives/variants.h"
 
@@ -83,11 +85,49 @@ class Swapped final : public Mutation {
   std::uint64_t b_;
 };
 
-class LessScratch final : public Mutation {
+/// A step after a later one.
+class Delayed final : public Mutation {
  public:
-  using Mutation::Mutation;
-  [[nodiscard]] std::uint64_t scratch() const override { return good_->scratch() - 1; }
+  Delayed(std::unique_ptr<Schedule> good, std::uint64_t delayed, std::uint64_t behind)
+      : Mutation(std::move(good)), delayed_(delayed), behind_(behind) {}
+  [[nodiscard]] Step step(std::uint64_t i) const override { return good_->step(old(i)); }
+  [[nodiscard]] Operand source(std::uint64_t i, int j) const override {
+    return good_->source(old(i), j);
+  }
+  [[nodiscard]] Operand destination(std::uint64_t i, int j) const override {
+    return good_->destination(old(i), j);
+  }
+
+ private:
+  [[nodiscard]] std::uint64_t old(std::uint64_t i) const {
+    if (i < delayed_ || i > behind_) return i;
+    return i == behind_ ? delayed_ : i + 1;
+  }
+  std::uint64_t delayed_;
+  std::uint64_t behind_;
 };
+
+bool overlap(const Slice& a, const Slice& b) {
+  return a.buffer == b.buffer && a.offset < b.offset + b.length && b.offset < a.offset + a.length;
+}
+/// Whether step i of a rank reads some of a slice of its own, where nothing is mapped.
+bool reads(const Schedule& schedule, std::uint64_t i, const Slice& slice) {
+  const Step step = schedule.step(i);
+  if (step.kind == StepKind::put) return overlap(step.source, slice);
+  if (step.kind != StepKind::reduce) return false;
+  for (int j = 0; j < step.sources; ++j) {
+    const Operand operand = schedule.source(i, j);
+    const bool remote = operand.fallback.length > 0;
+    if (overlap(remote ? operand.fallback : operand.slice, slice)) return true;
+  }
+  return false;
+}
+/// What comes in is where it belongs, and nobody else gets it from there.
+bool passes_nothing_on(const Case& what) {
+  return what.algorithm == Algorithm::direct &&
+         (what.collective == Collective::all_gather || what.collective == Collective::all_to_all ||
+          what.collective == Collective::gather);
+}
 
 /// A ring that has one slot instead of one per turn.
 class OneSlot final : public Mutation {
@@ -116,22 +156,9 @@ class OneSlot final : public Mutation {
   }
 };
 
-using Mutate = std::function<std::unique_ptr<Schedule>(int rank, std::unique_ptr<Schedule> good)>;
-
 /// Breaks the schedules of `proof`; the verdict's text must contain `expected`.
 void expect_caught(const Proof& proof, const Mutate& mutate, const std::string& expected) {
-  const Verdict verdict = verify(
-      proof.shape,
-      [&](int rank) {
-        return mutate(
-            rank, make_schedule(proof.what.collective, proof.what.algorithm, proof.shape, rank));
-      },
-      {.collective = proof.what.collective,
-       .in_place = proof.in_place,
-       .instances = proof.instances,
-       .scratches = proof.scratches,
-       .reach = reach_function(proof.wiring, proof.in_place, proof.seed),
-       .seed = proof.seed});
+  const Verdict verdict = proof.run_with(mutate);
   EXPECT_FALSE(verdict.ok) << proof;
   EXPECT_NE(verdict.text.find(expected), std::string::npos)
       << "instead of \"" << expected << "\": " << verdict.text;
@@ -190,19 +217,62 @@ TEST(Mutations, ADeliberatelyBrokenRing) {
 }
 
 TEST(Mutations, ADoubledContribution) {
-  for (const Case& what : {kRing, kDoubling, kDirect}) {
+  for (const Case& what : kCases) {
+    if (!reduces(what.collective)) continue;
     // The first operand twice, instead of the first and the second.
-    expect_caught({.what = what, .shape = kFour}, of_rank_1([](std::unique_ptr<Schedule> good) {
-                    class Twice final : public Mutation {
-                     public:
-                      using Mutation::Mutation;
-                      [[nodiscard]] Operand source(std::uint64_t i, int) const override {
-                        return good_->source(i, 0);
-                      }
-                    };
-                    return std::make_unique<Twice>(std::move(good));
-                  }),
-                  "exactly once");
+    expect_caught(
+        {.what = what, .shape = kFour},
+        [](int, std::unique_ptr<Schedule> good) {
+          class Twice final : public Mutation {
+           public:
+            using Mutation::Mutation;
+            [[nodiscard]] Operand source(std::uint64_t i, int) const override {
+              return good_->source(i, 0);
+            }
+          };
+          return std::make_unique<Twice>(std::move(good));
+        },
+        "not yet the whole result");
+  }
+}
+
+// All blocks taken for the first one.
+TEST(Mutations, BlocksThatAreMixedUp) {
+  for (const Case& what : kCases) {
+    const Blocks blocks = blocks_of(what.collective, kFour, kFour.root);
+    if (reduces(what.collective) || std::max(blocks.input, blocks.output) == 1) continue;
+    class First final : public Mutation {
+     public:
+      using Mutation::Mutation;
+      [[nodiscard]] Step step(std::uint64_t i) const override {
+        Step step = good_->step(i);
+        step.source = first(step.source);
+        step.target = first(step.target);
+        return step;
+      }
+      [[nodiscard]] Operand source(std::uint64_t i, int j) const override {
+        Operand operand = good_->source(i, j);
+        operand.slice = first(operand.slice);
+        return operand;
+      }
+      [[nodiscard]] Operand destination(std::uint64_t i, int j) const override {
+        Operand operand = good_->destination(i, j);
+        operand.slice = first(operand.slice);
+        return operand;
+      }
+
+     private:
+      static Slice first(Slice slice) {
+        if (slice.buffer != Buffer::scratch) slice.offset = 0;
+        return slice;
+      }
+    };
+    expect_caught(
+        {.what = what, .shape = kFour},
+        [](int, std::unique_ptr<Schedule> good) {
+          return std::make_unique<First>(std::move(good));
+        },
+        "rank ");
   }
 }
 
@@ -230,12 +300,100 @@ TEST(Mutations, ACycle) {
 }
 
 TEST(Mutations, AScratchOverrun) {
-  for (const Case& what : {kRing, kDoubling, kDirect}) {
-    expect_caught({.what = what, .shape = {.size = 4, .count = 64}},
-                  of_rank_1([](std::unique_ptr<Schedule> good) {
-                    return std::make_unique<LessScratch>(std::move(good));
-                  }),
-                  "out of bounds: there are");
+  for (const Case& what : kCases) {
+    const Shape shape{.size = 4, .count = 64};
+    // Where every rank has scratch to lack, or one at least.
+    std::uint64_t scratch = 0;
+    for (int rank = 0; rank < shape.size; ++rank) {
+      scratch += make_schedule(what.collective, what.algorithm, shape, rank)->scratch();
+    }
+    if (scratch == 0 || what.collective == Collective::barrier) continue;
+    class Less final : public Mutation {
+     public:
+      using Mutation::Mutation;
+      [[nodiscard]] std::uint64_t scratch() const override {
+        return good_->scratch() == 0 ? 0 : good_->scratch() - 1;
+      }
+    };
+    expect_caught(
+        {.what = what, .shape = shape},
+        [](int, std::unique_ptr<Schedule> good) { return std::make_unique<Less>(std::move(good)); },
+        "out of bounds: there are");
+  }
+}
+
+/// Without any signal, and without the waits for them.
+class Unacknowledged final : public Mutation {
+ public:
+  explicit Unacknowledged(std::unique_ptr<Schedule> good) : Mutation(std::move(good)) {
+    for (std::uint64_t i = 0; i < good_->steps(); ++i) {
+      const Step step = good_->step(i);
+      const bool bare =
+          step.kind == StepKind::signal || (step.kind == StepKind::wait && step.target.length == 0);
+      if (!bare) kept_.push_back(i);
+    }
+  }
+  [[nodiscard]] bool lacks_any() const { return kept_.size() < good_->steps(); }
+  [[nodiscard]] std::uint64_t steps() const override { return kept_.size(); }
+  [[nodiscard]] Step step(std::uint64_t i) const override { return good_->step(kept_[i]); }
+  [[nodiscard]] Operand source(std::uint64_t i, int j) const override {
+    return good_->source(kept_[i], j);
+  }
+  [[nodiscard]] Operand destination(std::uint64_t i, int j) const override {
+    return good_->destination(kept_[i], j);
+  }
+
+ private:
+  std::vector<std::uint64_t> kept_;
+};
+
+// Acknowledgements and credits are there because some wiring needs them.
+TEST(Mutations, NoSignalsAtAll) {
+  for (const Case& what : kCases) {
+    if (what.collective == Collective::barrier) continue;  // it moves nothing: all are bare
+    for (const int size : {2, 4, 7}) {
+      const Shape shape{.size = size, .count = 1000};
+      bool any = false;
+      bool caught = false;
+      for (const Wiring wiring : kWirings) {
+        const Proof proof{.what = what, .shape = shape, .wiring = wiring, .instances = 4};
+        const Verdict verdict = proof.run_with([&](int rank, std::unique_ptr<Schedule> good) {
+          auto without = std::make_unique<Unacknowledged>(std::move(good));
+          any = any || without->lacks_any();
+          return without;
+        });
+        caught = caught || !verdict.ok;
+      }
+      EXPECT_EQ(caught, any) << what.name << " size " << size;
+    }
+  }
+}
+
+// Every wait for data, moved behind the first step that reads what it waits for.
+TEST(Mutations, AWaitThatComesTooLate) {
+  const Shape shape{.size = 4, .count = 1000};
+  for (const Case& what : kCases) {
+    if (what.collective == Collective::barrier) continue;
+    bool tried = false;
+    for (int broken = 0; broken < shape.size; ++broken) {
+      const auto good = make_schedule(what.collective, what.algorithm, shape, broken);
+      for (std::uint64_t i = 0; i < good->steps(); ++i) {
+        const Step wait = good->step(i);
+        if (wait.kind != StepKind::wait || wait.target.length == 0) continue;
+        std::uint64_t reader = i + 1;
+        while (reader < good->steps() && !reads(*good, reader, wait.target)) ++reader;
+        if (reader == good->steps()) continue;
+        tried = true;
+        expect_caught(
+            {.what = what, .shape = shape, .wiring = Wiring::puttable},
+            [&](int rank, std::unique_ptr<Schedule> whole) -> std::unique_ptr<Schedule> {
+              if (rank != broken) return whole;
+              return std::make_unique<Delayed>(std::move(whole), i, reader);
+            },
+            "rank ");
+      }
+    }
+    EXPECT_EQ(tried, !passes_nothing_on(what)) << what.name;
   }
 }
 
@@ -255,7 +413,7 @@ TEST(Mutations, APutOfTheWrongChunk) {
   expect_caught({.what = kRing, .shape = kFour}, changing([](std::uint64_t i, Step& step) {
                   if (i == 0) step.source.offset = 112;
                 }),
-                "exactly once");
+                "not yet the whole result");
 }
 
 // Slices that share no boundaries with the others: the cuts are carried over.
@@ -264,7 +422,7 @@ TEST(Mutations, APutOfAShiftedSlice) {
                 changing([](std::uint64_t i, Step& step) {
                   if (i == 0) step.source.offset += 5;
                 }),
-                "exactly once");
+                "not yet the whole result");
 }
 
 TEST(Mutations, OperandsOfDifferentLengths) {

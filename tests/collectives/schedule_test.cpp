@@ -4,8 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <iterator>
 #include <limits>
+#include <span>
 #include <vector>
+
+#include "collectives/variants.h"
 
 namespace paceline::collectives {
 namespace {
@@ -53,20 +58,67 @@ TEST(ChunkBounds, DoesNotOverflow) {
   EXPECT_EQ(last.offset + last.length, count);
 }
 
+constexpr Collective kCollectives[] = {
+    Collective::all_reduce,     Collective::broadcast,  Collective::barrier,
+    Collective::reduce_scatter, Collective::all_gather, Collective::all_to_all,
+    Collective::reduce,         Collective::gather,     Collective::scatter};
+constexpr Algorithm kAlgorithms[] = {
+    Algorithm::automatic, Algorithm::ring,     Algorithm::recursive_doubling,
+    Algorithm::direct,    Algorithm::binomial, Algorithm::halving_doubling,
+    Algorithm::tree,      Algorithm::bruck,    Algorithm::scatter_all_gather};
+
 TEST(MakeSchedule, OffersEachCollectiveByItsAlgorithmsOnly) {
-  constexpr Algorithm kAll[] = {Algorithm::automatic, Algorithm::ring,
-                                Algorithm::recursive_doubling, Algorithm::direct,
-                                Algorithm::binomial};
   const Shape shape{.size = 4, .count = 10};
-  for (const Algorithm algorithm : kAll) {
-    const auto offers = [&](Collective collective) {
-      return make_schedule(collective, algorithm, shape, 1) != nullptr;
-    };
-    EXPECT_EQ(offers(Collective::all_reduce), algorithm == Algorithm::ring ||
-                                                  algorithm == Algorithm::recursive_doubling ||
-                                                  algorithm == Algorithm::direct);
-    EXPECT_EQ(offers(Collective::broadcast), algorithm == Algorithm::binomial);
-    EXPECT_EQ(offers(Collective::barrier), algorithm == Algorithm::recursive_doubling);
+  std::size_t pairs = 0;
+  for (const Collective collective : kCollectives) {
+    const std::span<const Algorithm> listed = algorithms_of(collective);
+    EXPECT_FALSE(listed.empty());
+    for (const Algorithm algorithm : kAlgorithms) {
+      const auto times = std::count(listed.begin(), listed.end(), algorithm);
+      EXPECT_LE(times, 1);
+      EXPECT_EQ(offers(collective, algorithm), times == 1);
+      EXPECT_EQ(make_schedule(collective, algorithm, shape, 1) != nullptr, times == 1);
+      pairs += static_cast<std::size_t>(times);
+    }
+  }
+  // And all of them are proven.
+  EXPECT_EQ(pairs, std::size(kCases));
+  for (const Case& what : kCases) EXPECT_TRUE(offers(what.collective, what.algorithm)) << what.name;
+}
+
+/// The longest put of any rank.
+std::uint64_t longest_put(const Case& what, const Shape& shape) {
+  std::uint64_t longest = 0;
+  for (int rank = 0; rank < shape.size; ++rank) {
+    const auto schedule = make_schedule(what.collective, what.algorithm, shape, rank);
+    for (std::uint64_t i = 0; i < schedule->steps(); ++i) {
+      const Step step = schedule->step(i);
+      if (step.kind == StepKind::put) longest = std::max(longest, step.source.length);
+    }
+  }
+  return longest;
+}
+
+// Never less than the longest put, and less than twice as much where chunks are not rounded up.
+TEST(GrainOf, BoundsEveryPutTightly) {
+  for (const Case& what : kCases) {
+    if (what.collective == Collective::barrier) continue;  // it puts nothing
+    for (int size = 1; size <= 33; ++size) {
+      for (const std::uint64_t count : {0U, 1U, 17U, 100U, 129U, 5041U, 221'760U}) {
+        for (const std::uint64_t alignment : {1U, 16U}) {
+          const Shape shape{.size = size, .count = count, .root = size / 3, .alignment = alignment};
+          const Grain grain = grain_of(what.collective, what.algorithm, shape);
+          const Shape cut{.size = grain.pieces, .count = count, .alignment = alignment};
+          const std::uint64_t bound =
+              chunk_bounds(cut, 0).length * static_cast<std::uint64_t>(grain.blocks);
+          const std::uint64_t longest = longest_put(what, shape);
+          ASSERT_LE(longest, bound) << what.name << " " << size;
+          if (size > 1 && count > 200'000) {
+            ASSERT_LT(bound, 2 * longest) << what.name << " " << size;
+          }
+        }
+      }
+    }
   }
 }
 
@@ -155,6 +207,8 @@ TEST(Schedules, AreCheapAtTenThousandRanks) {
   EXPECT_EQ(direct_all_reduce(shape, 5'000)->steps(), 4U * 9'999 + 1);
   EXPECT_LE(recursive_doubling_all_reduce(shape, 0)->steps(), 3U * 14 + 3);
   EXPECT_LE(binomial_broadcast(shape, 0)->steps(), 2U * 14);
+  EXPECT_LE(halving_doubling_all_reduce(shape, 0)->steps(), 5U * 13 + 3);
+  EXPECT_LE(tree_all_reduce(shape, 0)->steps(), 20U);
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <bit>
 #include <set>
 #include <vector>
 
@@ -95,6 +97,62 @@ TEST(BinomialTreeTest, IsAsDeepAsTheLogarithmOfItsSize) {
       int depth = 0;
       for (int at = rank; at != tree.root; at = tree.parent(at)) ++depth;
       EXPECT_LE(depth, std::bit_width(static_cast<unsigned>(size - 1)));
+    }
+  }
+}
+
+TEST(BinomialTreeTest, SubtreesAreConsecutivePlaces) {
+  for (int size = 1; size <= kSizes; ++size) {
+    const BinomialTree tree{.size = size, .root = size / 3};
+    int largest = 0;
+    for (int rank = 0; rank < size; ++rank) {
+      int ranks = 1;
+      for (int j = tree.children(rank) - 1; j >= 0; --j) {
+        const int child = tree.child(rank, j);
+        EXPECT_EQ(tree.place(child), tree.place(rank) + ranks);
+        ranks += tree.subtree(child);
+      }
+      EXPECT_EQ(tree.subtree(rank), ranks);
+      if (rank != tree.root) largest = std::max(largest, ranks);
+    }
+    EXPECT_EQ(tree.largest_subtree(), largest) << size;
+  }
+}
+
+TEST(BinaryTreeTest, ParentsAndChildrenAgreeAndSubtreesAreInOrder) {
+  for (int nodes = 0; nodes <= kSizes; ++nodes) {
+    const BinaryTree tree{.nodes = nodes};
+    EXPECT_EQ(tree.left(0), 0);
+    EXPECT_EQ(tree.right(0) == 0, nodes == 0);
+    for (int node = 1; node <= nodes; ++node) {
+      const int parent = tree.parent(node);
+      EXPECT_EQ(node < parent ? tree.left(parent) : tree.right(parent), node) << nodes;
+      for (const int child : {tree.left(node), tree.right(node)}) {
+        if (child == 0) continue;
+        EXPECT_EQ(tree.parent(child), node) << nodes;
+      }
+      EXPECT_EQ(tree.left(node) == 0, node % 2 != 0);
+      EXPECT_TRUE(node % 2 == 0 || tree.right(node) == 0);
+      int depth = 0;
+      for (int at = node; at != 0; at = tree.parent(at)) ++depth;
+      EXPECT_LE(depth, std::bit_width(static_cast<unsigned>(nodes)));
+    }
+  }
+}
+
+TEST(TwoTreesTest, EveryRankButTheRootIsALeafInOneOfThem) {
+  for (int size = 1; size <= kSizes; ++size) {
+    const TwoTrees trees{.size = size, .root = size / 2};
+    for (int rank = 0; rank < size; ++rank) {
+      for (const int which : {0, 1}) {
+        const int node = trees.node(which, rank);
+        EXPECT_GE(node, 0);
+        EXPECT_LT(node, size);
+        EXPECT_EQ(node == 0, rank == trees.root);
+        EXPECT_EQ(trees.rank_at(which, node), rank) << size;
+      }
+      if (rank == trees.root) continue;
+      EXPECT_TRUE(trees.node(0, rank) % 2 != 0 || trees.node(1, rank) % 2 != 0) << size;
     }
   }
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <iostream>
+#include <memory>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -155,6 +156,9 @@ inline std::function<EdgeReach(int, int)> reach_function(Wiring wiring, bool in_
   };
 }
 
+/// What a rank runs instead of its schedule.
+using Mutate = std::function<std::unique_ptr<Schedule>(int rank, std::unique_ptr<Schedule> good)>;
+
 /// One proof.
 struct Proof {
   Case what = kRing;
@@ -166,18 +170,22 @@ struct Proof {
   std::uint64_t seed = 1;
 
   [[nodiscard]] Verdict run() const {
-    VerifyOptions options{.collective = what.collective,
-                          .in_place = in_place,
-                          .instances = instances,
-                          .scratches = scratches,
-                          .reach = reach_function(wiring, in_place, seed),
-                          .seed = seed};
-    const Shape proven = what.collective == Collective::barrier
-                             ? Shape{shape.size, 0, shape.root, shape.alignment}
-                             : shape;
+    return run_with([](int, std::unique_ptr<Schedule> good) { return good; });
+  }
+  [[nodiscard]] Verdict run_with(const Mutate& mutate) const {
+    const VerifyOptions options{.collective = what.collective,
+                                .in_place = in_place,
+                                .instances = instances,
+                                .scratches = scratches,
+                                .reach = reach_function(wiring, in_place, seed),
+                                .seed = seed};
+    Shape proven = shape;
+    if (what.collective == Collective::barrier) proven.count = 0;
     return verify(
         proven,
-        [&](int rank) { return make_schedule(what.collective, what.algorithm, shape, rank); },
+        [&](int rank) {
+          return mutate(rank, make_schedule(what.collective, what.algorithm, shape, rank));
+        },
         options);
   }
 };
