@@ -27,6 +27,9 @@ RemoteAddress address_of(const std::byte* pointer, const memory::Region* region,
   return a;
 }
 
+/// Of all lanes: more than a machine has, and far from where sums of such numbers wrap.
+constexpr std::uint64_t kMostScratch = std::uint64_t{1} << 48;
+
 Reach reach_of(const RemoteAddress& address, bool maps) {
   if (address.key == transport::kNoKey) return Reach::staged;
   return maps ? Reach::mapped : Reach::puttable;
@@ -86,6 +89,9 @@ bool PutRun::bound(Edge& edge) {
 // announcements.
 void PutRun::bind(Edge& edge, const Announcement& announcement) {
   const bool maps = edge.endpoint->maps();
+  const auto lanes = static_cast<std::uint64_t>(operation_.plan_->lanes());
+  require_scratch(edge, announcement.shadow_offset, announcement.lane_stride);
+  require_scratch(edge, announcement.lane_stride, kMostScratch / lanes);
   edge.theirs = announcement;
   edge.reach.my_input = reach_of(edge.ours.input, maps);
   edge.reach.my_output = reach_of(edge.ours.output, maps);
@@ -95,6 +101,15 @@ void PutRun::bind(Edge& edge, const Announcement& announcement) {
   edge.reach.peer_scratch = reach_of(announcement.scratch, maps);
   edge.input = edge.output = edge.scratch = nullptr;
   edge.bound_for = operation_.sequence_ + 1;
+}
+
+// What a peer says of its scratch is believed no further than it makes sense.
+void PutRun::require_scratch(const Edge& edge, std::uint64_t needed, std::uint64_t given) const {
+  if (needed <= given) return;
+  throw Error(ErrorCode::internal,
+              engine_.peers_.name(edge.peer) + " announced scratch that does not fit " +
+                  operation_.call().text() + ": please report this",
+              engine_.where(operation_, edge.peer));
 }
 
 // Maps a buffer of the peer when a step loads or stores there, and not before: a peer to which no
@@ -299,6 +314,9 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
     if (!bound(edge)) return false;
     if (collectives::lower_source(operand, edge.reach) == LoweredOperand::direct) {
       if (!map(edge, operand.slice.buffer)) return false;
+      if (operand.slice.buffer == Buffer::scratch) {
+        require_scratch(edge, bytes(operand.slice.offset + count), edge.theirs.shadow_offset / 2);
+      }
       sources.push_back(at(theirs(edge, lane, instance), operand.slice, instance));
     } else {
       sources.push_back(at(own, operand.fallback, instance));
@@ -316,10 +334,15 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
     switch (collectives::lower_destination(operand, edge.reach)) {
       case LoweredOperand::direct:
         if (!map(edge, operand.slice.buffer)) return false;
+        if (operand.slice.buffer == Buffer::scratch) {
+          require_scratch(edge, bytes(operand.slice.offset + count), edge.theirs.shadow_offset / 2);
+        }
         destinations.push_back(at(theirs(edge, lane, instance), operand.slice, instance));
         break;
       case LoweredOperand::shadow:
         if (!map(edge, Buffer::scratch)) return false;
+        require_scratch(edge, bytes(operand.slice.offset + count),
+                        edge.theirs.lane_stride - edge.theirs.shadow_offset);
         destinations.push_back(theirs(edge, lane, instance).shadow + bytes(operand.slice.offset));
         break;
       case LoweredOperand::fallback:

@@ -33,6 +33,7 @@ class PutRun {
   Announcement describe(const Edge& edge) const;
   void bind(Edge& edge, const Announcement& announcement);
   bool map(Edge& edge, collectives::Buffer buffer);
+  void require_scratch(const Edge& edge, std::uint64_t needed, std::uint64_t given) const;
 
   bool advance_lane(transport::Lane lane, LaneState& state);
   bool take(const collectives::Schedule& schedule, const collectives::Step& step, std::uint64_t i,

@@ -81,17 +81,21 @@ class HostMemory final : public MemoryKind {
     a = {};
   }
 
-  // A private copy takes the place of the shared pages in one step (mremap over them). If there is
-  // no memory for the copy, the process keeps the shared pages: there is nothing better to do.
+  // The same file, mapped privately, takes the place of the shared pages in one step; then every
+  // page is made this process's own copy. The program may be writing there meanwhile: what it wrote
+  // before is in the file, what it writes afterwards goes to its copy, and nothing is lost. If
+  // there is no memory for the copies, some pages stay the file's: there is nothing better to do.
   void sever(Allocation& a) const noexcept override {
     if (a.data == nullptr || !a.shareable) return;
-    void* copy =
-        ::mmap(nullptr, a.length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (copy == MAP_FAILED) return;
-    std::memcpy(copy, a.data, a.length);
-    if (::mremap(copy, a.length, a.length, MREMAP_MAYMOVE | MREMAP_FIXED, a.data) == MAP_FAILED) {
-      ::munmap(copy, a.length);
+    if (::mmap(a.data, a.length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, a.shareable.get(),
+               0) == MAP_FAILED) {
       return;
+    }
+    if (::madvise(a.data, a.length, MADV_POPULATE_WRITE) != 0 && errno == EINVAL) {
+      // Linux before 5.14: a write that changes nothing, whatever else happens in that page.
+      for (std::size_t at = 0; at < a.length; at += page_size()) {
+        __atomic_fetch_or(reinterpret_cast<unsigned char*>(a.data + at), 0, __ATOMIC_RELAXED);
+      }
     }
     a.shareable.reset();
   }
