@@ -71,11 +71,12 @@ TYPED_TEST(PatternOf, ResultsAreExactInEveryOrder) {
 }
 
 TYPED_TEST(PatternOf, WhatWasWrittenIsRightAtEveryLength) {
+  constexpr std::size_t kLongest = 3 * kPeriod + 5;
   for (const std::size_t count :
-       {std::size_t{0}, std::size_t{1}, kPeriod - 1, kPeriod, kPeriod + 1, 3 * kPeriod + 5}) {
+       {std::size_t{0}, std::size_t{1}, kPeriod - 1, kPeriod, kPeriod + 1, kLongest}) {
     const auto pattern = Pattern<TypeParam>::result(ReduceOp::sum, 4);
-    const auto data = std::make_unique<TypeParam[]>(count + 1);
-    std::memset(data.get(), 1, (count + 1) * sizeof(TypeParam));
+    const auto data = std::make_unique<TypeParam[]>(kLongest + 1);
+    std::memset(data.get(), 1, (kLongest + 1) * sizeof(TypeParam));
     const TypeParam untouched = data[count];
     pattern.write(data.get(), count);
     EXPECT_EQ(pattern.wrong(data.get(), count), 0U);

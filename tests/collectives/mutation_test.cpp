@@ -232,7 +232,7 @@ TEST(Mutations, ADoubledContribution) {
           };
           return std::make_unique<Twice>(std::move(good));
         },
-        "not yet the whole result");
+        "exactly once");
   }
 }
 
@@ -357,7 +357,7 @@ TEST(Mutations, NoSignalsAtAll) {
       bool caught = false;
       for (const Wiring wiring : kWirings) {
         const Proof proof{.what = what, .shape = shape, .wiring = wiring, .instances = 4};
-        const Verdict verdict = proof.run_with([&](int rank, std::unique_ptr<Schedule> good) {
+        const Verdict verdict = proof.run_with([&](int, std::unique_ptr<Schedule> good) {
           auto without = std::make_unique<Unacknowledged>(std::move(good));
           any = any || without->lacks_any();
           return without;
@@ -413,7 +413,7 @@ TEST(Mutations, APutOfTheWrongChunk) {
   expect_caught({.what = kRing, .shape = kFour}, changing([](std::uint64_t i, Step& step) {
                   if (i == 0) step.source.offset = 112;
                 }),
-                "not yet the whole result");
+                "exactly once");
 }
 
 // Slices that share no boundaries with the others: the cuts are carried over.
@@ -422,7 +422,7 @@ TEST(Mutations, APutOfAShiftedSlice) {
                 changing([](std::uint64_t i, Step& step) {
                   if (i == 0) step.source.offset += 5;
                 }),
-                "not yet the whole result");
+                "exactly once");
 }
 
 TEST(Mutations, OperandsOfDifferentLengths) {

@@ -4,10 +4,19 @@
 namespace paceline::collectives {
 namespace {
 
+// Sanitizers look at the verifier, not at the schedules: a tenth of the speed, and fewer sizes.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr int kMost = 12;
+constexpr int kChosen[] = {100};
+#else
+constexpr int kMost = 64;
+constexpr int kChosen[] = {100, 128, 255, 256, 511, 1000, 1024};
+#endif
+
 TEST(Verify, AllAlgorithmsUpTo64) {
   Stopwatch stopwatch;
   for (const Case& what : kCases) {
-    for (int size = 1; size <= 64; ++size) {
+    for (int size = 1; size <= kMost; ++size) {
       const Extent extent = size <= 6    ? Extent::every
                             : size <= 16 ? Extent::sampled
                                          : Extent::rotated;
@@ -39,7 +48,7 @@ bool is_square(const Case& what) {
 
 TEST(Verify, LogarithmicAlgorithmsTo1024) {
   Stopwatch stopwatch;
-  for (const int size : {100, 128, 255, 256, 511, 1000, 1024}) {
+  for (const int size : kChosen) {
     for (const Case& what : kCases) {
       if (is_square(what)) continue;
       prove_all(what, size, size > 128 ? Extent::rotated : Extent::sampled,
@@ -56,8 +65,8 @@ TEST(Verify, SquareAlgorithmsAtChosenSizes) {
   for (const Case& what : kCases) {
     if (!is_square(what)) continue;
     const bool original = what.name == kRing.name || what.name == kDirect.name;
-    for (const int size : {100, 128, 255}) {
-      if (size > 100 && !original) continue;
+    for (const int size : kChosen) {
+      if (size > (original ? 255 : 100)) continue;
       for (const Wiring wiring : {Wiring::mapped, Wiring::arbitrary}) {
         if (size > 128 && wiring == Wiring::mapped) continue;
         expect_proven({.what = what,
@@ -79,8 +88,8 @@ TEST(Verify, SquareAlgorithmsAtChosenSizes) {
 // yet to read. The other algorithms do not need the second.
 TEST(Verify, WhoNeedsTwoScratches) {
   const auto needs_two = [](const Case& what) {
-    for (const Case& one : {kDoubling, kHalving, kRingReduceScatter, kBruckAllGather,
-                            kBruckAllToAll, kBinomialReduce, kBinomialGather, kBinomialScatter}) {
+    for (const Case& one : {kDoubling, kRingReduceScatter, kBruckAllGather, kBruckAllToAll,
+                            kBinomialReduce, kBinomialGather, kBinomialScatter}) {
       if (what.name == one.name) return true;
     }
     return false;
