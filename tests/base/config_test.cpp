@@ -134,7 +134,7 @@ TEST(Config, ValuesOutOfRangeSayWhatWasGivenAndWhatIsAllowed) {
       {"PACELINE_IB_DEVICE", {"mlx5/0"}},
       {"PACELINE_IB_GID_INDEX", {"-1", "256", "x"}},
       {"PACELINE_TCP_LINKS", {"0", "9", "two", "1.5", " 2"}},
-      {"PACELINE_ALGORITHM", {"tree", "binomial", "Ring"}},
+      {"PACELINE_ALGORITHM", {"star", "binomial tree", "Ring"}},
       {"PACELINE_EAGER_BYTES", {"4097", "-1", "4K"}},
       {"PACELINE_SEGMENT_BYTES", {"0", "4095", "4097", "16777280", "128K"}},
       {"PACELINE_LANES", {"0", "9", "99999999999999999999"}},

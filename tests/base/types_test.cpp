@@ -58,7 +58,7 @@ TEST(Types, UnknownSpellingsHaveNoValue) {
   EXPECT_EQ(data_type_from(""), std::nullopt);
   EXPECT_EQ(data_type_from("Float32"), std::nullopt);
   EXPECT_EQ(reduce_op_from("average"), std::nullopt);
-  EXPECT_EQ(algorithm_from("tree"), std::nullopt);
+  EXPECT_EQ(algorithm_from("star"), std::nullopt);
   EXPECT_EQ(ib_notify_from("automatic"), std::nullopt);
 }
 
