@@ -123,6 +123,26 @@ std::vector<Mismatch> mismatches() {
       comm.all_reduce(x.data(), x.data(), count, DataType::float32, op);
     };
   };
+  const auto broadcast = [](int root) {
+    return [root](Communicator& comm, std::vector<float>& x) {
+      comm.broadcast(x.data(), 4, DataType::float32, root);
+    };
+  };
+  const auto all_gather = [](std::size_t count) {
+    return [count](Communicator& comm, std::vector<float>& x) {
+      comm.all_gather(x.data(), x.data() + 50'000, count, DataType::float32);
+    };
+  };
+  const auto all_to_all = [](std::size_t count) {
+    return [count](Communicator& comm, std::vector<float>& x) {
+      comm.all_to_all(x.data(), x.data() + 50'000, count, DataType::float32);
+    };
+  };
+  const auto gather = [](int root) {
+    return [root](Communicator& comm, std::vector<float>& x) {
+      comm.gather(x.data(), x.data() + 50'000, 9'000, DataType::float32, root);
+    };
+  };
   return {
       {"count", all_reduce(2), all_reduce(3), {"(2 x float32, sum)", "(3 x float32, sum)"}},
       {"large_count",
@@ -149,10 +169,25 @@ std::vector<Mismatch> mismatches() {
        {"(4 x float32, sum)", "(4 x int32, sum)"}},
       {"collective",
        all_reduce(4),
-       [](Communicator& comm, std::vector<float>& x) {
-         comm.broadcast(x.data(), 4, DataType::float32, 0);
-       },
+       broadcast(0),
        {"all_reduce(4 x float32, sum)", "broadcast(4 x float32, root 0)"}},
+      {"all_gather_for_all_reduce",
+       all_reduce(4),
+       all_gather(4),
+       {"all_reduce(4 x float32, sum)", "all_gather(4 x float32 per rank)"}},
+      {"block",
+       all_gather(100),
+       all_gather(101),
+       {"(100 x float32 per rank)", "(101 x float32 per rank)"}},
+      {"large_block",
+       all_to_all(10'000),
+       all_to_all(10'001),
+       {"(10000 x float32 per rank)", "(10001 x float32 per rank)"}},
+      {"root", broadcast(0), broadcast(1), {"(4 x float32, root 0)", "(4 x float32, root 1)"}},
+      {"root_of_large_blocks",
+       gather(0),
+       gather(1),
+       {"(9000 x float32 per rank, root 0)", "(9000 x float32 per rank, root 1)"}},
   };
 }
 
