@@ -10,6 +10,7 @@
 #include <memory>
 #include <ostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "collectives/schedule.h"
@@ -20,7 +21,7 @@ namespace paceline::collectives {
 struct Case {
   Collective collective;
   Algorithm algorithm;
-  const char* name;
+  std::string_view name;
 };
 
 inline constexpr Case kRing = {Collective::all_reduce, Algorithm::ring, "ring"};

@@ -70,7 +70,7 @@ def environment(**more) -> dict:
     """What a shell would have, without any launcher's variables."""
     kept = {name: value for name, value in os.environ.items()
             if name in ("PATH", "HOME", "LANG", "TMPDIR", "USER")
-            or name.startswith(("ASAN_", "UBSAN_", "TSAN_"))}
+            or name.startswith(("ASAN_", "LSAN_", "UBSAN_", "TSAN_"))}
     return kept | {name: str(value) for name, value in more.items()}
 
 
