@@ -60,11 +60,14 @@ void CommunicatorCore::found(const Error& error) {
     case ErrorCode::timeout:
       suspect(error, 0, kInquiryTime + kNewsTime);
       return look_at_suspicion();
+    // A peer may have gone on from the call on which it differs: the others know which it was.
+    case ErrorCode::mismatch:
+      suspect(error, 0, kNewsTime);
+      return look_at_suspicion();
     case ErrorCode::invalid_argument:
     case ErrorCode::invalid_configuration:
     case ErrorCode::bootstrap_failed:
     case ErrorCode::authentication_failed:
-    case ErrorCode::mismatch:
     case ErrorCode::aborted:
     case ErrorCode::out_of_memory:
     case ErrorCode::unsupported:
