@@ -12,6 +12,14 @@ ChunkBounds chunk_bounds(const Shape& shape, int chunk) {
   return Chunks(shape).at(chunk);
 }
 
+bool gives_results(const Schedule& schedule, std::uint64_t i) {
+  const int destinations = schedule.step(i).destinations;
+  for (int j = 0; j < destinations; ++j) {
+    if (schedule.destination(i, j).slice.buffer == Buffer::output) return true;
+  }
+  return false;
+}
+
 std::optional<int> shared_block(Collective collective, const Shape& shape, int rank) {
   const Blocks blocks = blocks_of(collective, shape, rank);
   if (blocks.input == 0 || blocks.output == 0) return std::nullopt;

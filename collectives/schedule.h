@@ -134,6 +134,10 @@ inline Blocks blocks_of(Collective collective, const Shape& shape, int rank) {
 /// rank lacks one of the two, and for all_to_all.
 std::optional<int> shared_block(Collective collective, const Shape& shape, int rank);
 
+/// Whether the reduce at step i gives whole results: it stores into an output, also if that is a
+/// peer's and gets them by a put because it cannot be mapped. See "Results" above.
+bool gives_results(const Schedule& schedule, std::uint64_t i);
+
 /// Elements of chunk `chunk` of `count` elements in `size` chunks: all chunks but the last ones
 /// have the same length, a multiple of `alignment`; the last ones may be shorter or empty.
 struct ChunkBounds {

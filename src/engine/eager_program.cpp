@@ -18,6 +18,7 @@ Place place_of(const Slice& slice, std::size_t element) {
 void compile_reduce(const collectives::Schedule& schedule, std::uint64_t i, const Step& step,
                     int rank, std::size_t element, EagerProgram& program, EagerStep& out) {
   out.first = static_cast<std::uint32_t>(program.operands.size());
+  out.last = collectives::gives_results(schedule, i);
   for (int j = 0; j < step.sources; ++j) {
     const Operand operand = schedule.source(i, j);
     const Slice& slice = operand.owner == rank ? operand.slice : operand.fallback;
@@ -27,7 +28,6 @@ void compile_reduce(const collectives::Schedule& schedule, std::uint64_t i, cons
   }
   for (int j = 0; j < step.destinations; ++j) {
     const Operand operand = schedule.destination(i, j);
-    out.last = operand.slice.buffer == collectives::Buffer::output;
     if (operand.owner != rank) continue;
     program.operands.push_back(place_of(operand.slice, element));
     ++out.destinations;

@@ -351,8 +351,8 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
     }
   }
   if (destinations.empty()) return true;
-  const bool last = schedule.destination(i, 0).slice.buffer == Buffer::output;
   const Call& call = operation_.call();
+  const bool last = call.op == ReduceOp::avg && collectives::gives_results(schedule, i);
   engine_.scratch_->kind().reduce(call.type, call.op, sources, destinations, count,
                                   last ? engine_.divisor() : 1);
   return true;

@@ -40,6 +40,7 @@ struct Call {
   int root;
   int rank;
   int size;
+  ReduceOp op;  ///< sum or avg, where something is reduced
 
   [[nodiscard]] Blocks blocks() const { return blocks_of(collective, rank, size, root); }
   [[nodiscard]] std::size_t inputs() const {
@@ -57,7 +58,8 @@ struct Call {
     const auto sum = [&](std::size_t at) {
       std::uint32_t total = 0;
       for (int r = 0; r < size; ++r) total += static_cast<std::uint32_t>(value(r, at));
-      return static_cast<std::int32_t>(total);
+      const auto wrapped = static_cast<std::int32_t>(total);
+      return op == ReduceOp::avg ? wrapped / size : wrapped;
     };
     switch (collective) {
       case Collective::all_reduce:
@@ -86,19 +88,19 @@ void perform(Communicator& comm, const Call& call, const std::int32_t* in, std::
   const std::size_t n = call.count;
   switch (call.collective) {
     case Collective::all_reduce:
-      return comm.all_reduce(in, out, n, type, ReduceOp::sum);
+      return comm.all_reduce(in, out, n, type, call.op);
     case Collective::broadcast:
       return comm.broadcast(out, n, type, call.root);
     case Collective::barrier:
       return comm.barrier();
     case Collective::reduce_scatter:
-      return comm.reduce_scatter(in, out, n, type, ReduceOp::sum);
+      return comm.reduce_scatter(in, out, n, type, call.op);
     case Collective::all_gather:
       return comm.all_gather(in, out, n, type);
     case Collective::all_to_all:
       return comm.all_to_all(in, out, n, type);
     case Collective::reduce:
-      return comm.reduce(in, out, n, type, ReduceOp::sum, call.root);
+      return comm.reduce(in, out, n, type, call.op, call.root);
     case Collective::gather:
       return comm.gather(in, out, n, type, call.root);
     case Collective::scatter:
@@ -156,8 +158,9 @@ void check(Communicator& comm, const Call& call, Kind kind, bool in_place) {
   for (std::size_t i = 0; i < outputs; ++i) {
     ASSERT_EQ(out[i], call.expected(i))
         << to_string(call.collective) << " of " << call.count << ", rank " << call.rank << " of "
-        << call.size << ", root " << call.root << ", element " << i << " of " << outputs
-        << (in_place ? ", in place" : "") << ", kind " << static_cast<int>(kind);
+        << call.size << ", " << to_string(call.op) << ", root " << call.root << ", element " << i
+        << " of " << outputs << (in_place ? ", in place" : "") << ", kind "
+        << static_cast<int>(kind);
   }
   // An input is only ever read; in place, what is not output stays.
   for (std::size_t i = 0; i < inputs; ++i) {
@@ -180,7 +183,9 @@ TEST_P(Collectives, GiveWhatTheyAreDefinedToGive) {
         for (const std::size_t count : {0u, 1u, 3u, 64u, 1000u, 4099u, 20'011u}) {
           for (const Kind kind : {Kind::plain, Kind::allocated, Kind::by_rank}) {
             for (const bool in_place : {false, true}) {
-              const Call call{c.collective, count, turn++ % c.size, comm.rank(), c.size};
+              // In place and out of place meet both in time.
+              const ReduceOp op = turn / 2 % 2 == 0 ? ReduceOp::sum : ReduceOp::avg;
+              const Call call{c.collective, count, turn++ % c.size, comm.rank(), c.size, op};
               check(comm, call, kind, in_place || c.collective == Collective::broadcast);
               if (testing::Test::HasFatalFailure()) return;
             }
@@ -227,7 +232,7 @@ TEST(AllCollectives, InTurn) {
           for (int round = 0; round < 60; ++round) {
             const auto collective = static_cast<Collective>(1 + round * 7 % 9);
             const std::size_t count = round % 5 == 0 ? 9001 : static_cast<std::size_t>(round);
-            const Call call{collective, count, round % 5, comm.rank(), 5};
+            const Call call{collective, count, round % 5, comm.rank(), 5, ReduceOp::avg};
             if (collective == Collective::barrier) {
               comm.barrier();
               continue;
