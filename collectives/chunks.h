@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "collectives/schedule.h"
+#include "collectives/topology.h"
 
 namespace paceline::collectives {
 
@@ -56,8 +57,7 @@ class Parts {
 
   /// Distance of slots of scratch that hold a part each.
   [[nodiscard]] constexpr std::uint64_t stride() const {
-    if (!whole_blocks_) return chunks_.length();
-    return (shape_.count + shape_.alignment - 1) / shape_.alignment * shape_.alignment;
+    return whole_blocks_ ? slot_stride(shape_, shape_.count) : chunks_.length();
   }
   [[nodiscard]] constexpr Slice input(int number) const {
     return whole_blocks_ ? block(shape_, Buffer::input, number)

@@ -18,10 +18,9 @@
 //    exposed and has read it in that very reduce (mapped) or received it into its scratch.
 //    My own part r is read and written by the same reduce.
 //  - Rank q's slot for me is written in the next instance after q published, and q has read the
-//  slot
-//    before. My shadow is written by q after I exposed the next instance's part to q, and before
-//    that I copied this one's; my slot for the root is written over after the root exposed,
-//    likewise.
+//    slot before. My shadow is written by q after I exposed the next instance's part to q, and
+//    before that I copied this one's; my slot for the root is written over after the root exposed,
+//    as well.
 #include "collectives/chunks.h"
 #include "collectives/schedule.h"
 #include "collectives/topology.h"

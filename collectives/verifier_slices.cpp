@@ -90,30 +90,26 @@ Layout::Layout(Collective collective, const Shape& shape,
   sort();
 }
 
-std::uint64_t Layout::length_of(int owner, Buffer buffer) const {
+std::uint64_t Layout::blocks(int owner, Buffer buffer) const {
   const Blocks blocks = blocks_of(collective_, shape_, owner);
   switch (buffer) {
     case Buffer::input:
-      return static_cast<std::uint64_t>(blocks.input) * shape_.count;
+      return static_cast<std::uint64_t>(blocks.input);
     case Buffer::output:
-      return static_cast<std::uint64_t>(blocks.output) * shape_.count;
+      return static_cast<std::uint64_t>(blocks.output);
     case Buffer::scratch:
       break;
   }
-  return scratch_length_[static_cast<std::size_t>(owner)];
+  return 1;
+}
+
+std::uint64_t Layout::length_of(int owner, Buffer buffer) const {
+  return buffer == Buffer::scratch ? scratch_length_[static_cast<std::size_t>(owner)]
+                                   : blocks(owner, buffer) * shape_.count;
 }
 
 std::size_t Layout::cells(int owner, Buffer buffer) const {
-  const Blocks blocks = blocks_of(collective_, shape_, owner);
-  switch (buffer) {
-    case Buffer::input:
-      return static_cast<std::size_t>(blocks.input) * block_.cells();
-    case Buffer::output:
-      return static_cast<std::size_t>(blocks.output) * block_.cells();
-    case Buffer::scratch:
-      break;
-  }
-  return cuts(owner, buffer).cells();
+  return blocks(owner, buffer) * cuts(owner, buffer).cells();
 }
 
 CellRange Layout::range(const OwnedSlice& of) const {

@@ -94,6 +94,8 @@ class Layout {
     return slice.buffer == Buffer::scratch || shape_.count == 0 ? slice.offset
                                                                 : slice.offset % shape_.count;
   }
+  /// Stretches that are cut alike; a scratch is one.
+  [[nodiscard]] std::uint64_t blocks(int owner, Buffer buffer) const;
   [[nodiscard]] std::uint64_t length_of(int owner, Buffer buffer) const;
   /// Fills related_ with the slices that step i of `rank` relates.
   void relate(int rank, std::uint64_t i);

@@ -57,8 +57,8 @@ class TypedOperation final : public Operation {
   }
 
   [[nodiscard]] int blocks() const override {
-    const Blocks of_root = blocks_of(collective_, root_, comm_.size(), root_);
-    return std::max(of_root.input, of_root.output);
+    const Blocks blocks = of_root();
+    return std::max(blocks.input, blocks.output);
   }
 
   void call(const Buffers& b, std::size_t n) override {
@@ -110,23 +110,12 @@ class TypedOperation final : public Operation {
     return comm_.barrier_async();
   }
 
+  // The shorter of the two is the rank's own block of the longer one.
   [[nodiscard]] Buffers in_place(std::byte* memory, std::size_t count) const override {
     std::byte* const own = memory + static_cast<std::size_t>(comm_.rank()) * count * sizeof(T);
-    switch (collective_) {
-      case Collective::all_gather:
-      case Collective::gather:
-        return {own, memory};
-      case Collective::reduce_scatter:
-      case Collective::scatter:
-        return {memory, own};
-      case Collective::all_reduce:
-      case Collective::broadcast:
-      case Collective::barrier:
-      case Collective::all_to_all:
-      case Collective::reduce:
-        break;
-    }
-    return {memory, memory};
+    const Blocks blocks = of_root();
+    return {blocks.input < blocks.output ? own : memory,
+            blocks.output < blocks.input ? own : memory};
   }
 
   [[nodiscard]] std::size_t output_bytes(std::size_t count) const override {
@@ -150,6 +139,10 @@ class TypedOperation final : public Operation {
  private:
   static constexpr DataType kType = DataTypeOf<T>::value;
 
+  /// Where only one rank has a buffer, that is the root.
+  [[nodiscard]] Blocks of_root() const {
+    return blocks_of(collective_, root_, comm_.size(), root_);
+  }
   /// What is not reduced only has to differ from block to block.
   [[nodiscard]] ReduceOp pattern_op() const { return reduces(collective_) ? op_ : ReduceOp::max; }
   [[nodiscard]] int patterns() const {

@@ -56,21 +56,9 @@ void check_op(ReduceOp op, DataType type) {
 }
 
 // How an in-place call is written.
-std::string in_place_form(Collective collective) {
-  switch (collective) {
-    case Collective::all_gather:
-    case Collective::gather:
-      return "in = out + rank * count elements for a call in place";
-    case Collective::reduce_scatter:
-    case Collective::scatter:
-      return "out = in + rank * count elements for a call in place";
-    case Collective::all_reduce:
-    case Collective::broadcast:
-    case Collective::barrier:
-    case Collective::all_to_all:
-    case Collective::reduce:
-      break;
-  }
+std::string in_place_form(const Blocks& blocks) {
+  if (blocks.input < blocks.output) return "in = out + rank * count elements for a call in place";
+  if (blocks.output < blocks.input) return "out = in + rank * count elements for a call in place";
   return "the same buffer for both";
 }
 
@@ -89,7 +77,7 @@ void check_overlap(const Arguments& a, int rank, const Blocks& blocks) {
   if (begin_in == begin_out) return;
   refuse("in and out overlap: they start " + std::to_string(in < out ? out - in : in - out) +
          " bytes apart, in is " + std::to_string(in_bytes) + " bytes long and out " +
-         std::to_string(out_bytes) + "; give disjoint buffers, or " + in_place_form(a.collective));
+         std::to_string(out_bytes) + "; give disjoint buffers, or " + in_place_form(blocks));
 }
 
 }  // namespace
