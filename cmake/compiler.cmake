@@ -40,6 +40,13 @@ if(PACELINE_FUZZ)  # counts which branches are taken; the programs of tests/fuzz
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
+# The reduce kernels are compiled once per instruction set, which takes minutes under instrumentation
+# and teaches nothing about threads or about what peers send: one will do. g++'s address sanitizer
+# sees them all.
+if(PACELINE_FUZZ OR PACELINE_SANITIZE STREQUAL "thread")
+  add_compile_definitions(HWY_COMPILE_ONLY_STATIC)
+endif()
+
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
