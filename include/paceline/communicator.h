@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -195,6 +196,16 @@ class PACELINE_API Communicator {
     if (rank() == root) (void)require_blocks(in.size(), out.size(), "in");
     scatter(in.data(), out.data(), out.size(), DataTypeOf<T>::value, root);
   }
+
+  // --- more communicators ----------------------------------------------------------------------
+  /// New communicators of those ranks that give the same `color`, numbered by ascending `key`, and
+  /// by their old numbers where keys are equal. Called by all ranks; one that gives a negative
+  /// color gets nothing. They meet over this one's control links, at most for Config::timeout;
+  /// afterwards the communicators have nothing to do with each other, and may be used by different
+  /// threads.
+  [[nodiscard]] std::optional<Communicator> split(int color, int key = 0);
+  /// A second communicator of the same ranks with the same numbers. Called by all ranks.
+  [[nodiscard]] Communicator duplicate();
 
   // --- trouble -------------------------------------------------------------------------------
   /// Fails the Communicator on every rank, with `reason` in everybody's error text. Returns at

@@ -184,6 +184,17 @@ Work Communicator::barrier_async() {
   return {core_, own(core_).start({})};
 }
 
+// --- more communicators
+
+std::optional<Communicator> Communicator::split(int color, int key) {
+  std::shared_ptr<CommunicatorCore> part = own(core_).split(color, key);
+  if (part == nullptr) return std::nullopt;
+  return Communicator(std::move(part));
+}
+Communicator Communicator::duplicate() {
+  return Communicator(own(core_).split(0, rank()));
+}
+
 // --- trouble
 
 void Communicator::abort(const std::string& reason) {

@@ -83,6 +83,9 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   /// on the service thread. status.cpp
   void describe_status(bool all_ranks, std::function<void(std::string)> done);
 
+  /// split.cpp; null for a negative colour.
+  [[nodiscard]] std::shared_ptr<CommunicatorCore> split(int color, int key);
+
   // after a failure: survivors.cpp
   [[nodiscard]] std::vector<int> survivors();
   [[nodiscard]] std::shared_ptr<CommunicatorCore> shrink();
@@ -126,6 +129,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   /// With a number behind it for communicators made of the survivors of an earlier one.
   const std::string name_;
   int generation_ = 0;
+  int splits_ = 0;  ///< lock held
   const Logger log_;
   std::shared_ptr<std::recursive_mutex> lock_ = std::make_shared<std::recursive_mutex>();
   std::unique_ptr<bootstrap::Bootstrap> bootstrap_;

@@ -32,9 +32,11 @@ std::shared_ptr<CommunicatorCore> CommunicatorCore::shrink() {
   config.secret = bootstrap_->secret();
   config.root.clear();
   // A name is used once: "world", "world~1", "world~2"; a second try gets a new number as well.
-  const std::size_t tilde = name_.find('~');
-  const std::string stem = name_.substr(0, tilde);
-  const int before = tilde == std::string::npos ? 0 : std::atoi(name_.c_str() + tilde + 1);
+  const std::size_t tilde = name_.rfind('~');
+  const bool counted = tilde != std::string::npos &&
+                       name_.find_first_not_of("0123456789", tilde + 1) == std::string::npos;
+  const std::string stem = counted ? name_.substr(0, tilde) : name_;
+  const int before = counted ? std::atoi(name_.c_str() + tilde + 1) : 0;
   const std::string name = stem + "~" + std::to_string(before + generation_);
   return create(config, bootstrap_->board(), name);
 }
