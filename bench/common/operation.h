@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <vector>
 
+#include "common/data.h"
 #include "common/pattern.h"
 #include "paceline/paceline.hpp"
 
@@ -34,27 +34,16 @@ class Operation {
   [[nodiscard]] virtual std::uint64_t check(const Buffers& buffers, std::size_t count) = 0;
 };
 
-/// Where blocks differ, each is a pattern of a number of its own: what rank r has for rank j is
-/// pattern r * size + j.
 template <class T>
 class TypedOperation final : public Operation {
  public:
   TypedOperation(Communicator& comm, Collective collective, ReduceOp op, int root)
       : comm_(comm),
         collective_(collective),
-        op_(op),
+        op_(op == ReduceOp::premul_sum ? Reduction::premul_sum(factor_of(comm.rank()))
+                                       : Reduction(op)),
         root_(root),
-        mine_(blocks_of(collective, comm.rank(), comm.size(), root)) {
-    const bool fills = collective != Collective::broadcast || comm.rank() == root;
-    for (int block = 0; fills && block < mine_.input; ++block) {
-      input_.push_back(Pattern<T>::input(pattern_op(), pattern_in(block), patterns()));
-    }
-    for (int block = 0; block < mine_.output; ++block) {
-      output_.push_back(reduces(collective)
-                            ? Pattern<T>::result(op, comm.size())
-                            : Pattern<T>::input(pattern_op(), pattern_out(block), patterns()));
-    }
-  }
+        data_(collective, op, root, comm.rank(), comm.size()) {}
 
   [[nodiscard]] int blocks() const override {
     const Blocks blocks = of_root();
@@ -119,21 +108,13 @@ class TypedOperation final : public Operation {
   }
 
   [[nodiscard]] std::size_t output_bytes(std::size_t count) const override {
-    return output_.size() * count * sizeof(T);
+    return data_.outputs() * count * sizeof(T);
   }
-
   void fill(const Buffers& buffers, std::size_t count) override {
-    for (std::size_t block = 0; block < input_.size(); ++block) {
-      input_[block].write(reinterpret_cast<T*>(buffers.in) + block * count, count);
-    }
+    data_.fill(reinterpret_cast<T*>(buffers.in), count);
   }
-
   std::uint64_t check(const Buffers& buffers, std::size_t count) override {
-    std::uint64_t wrong = 0;
-    for (std::size_t block = 0; block < output_.size(); ++block) {
-      wrong += output_[block].wrong(reinterpret_cast<const T*>(buffers.out) + block * count, count);
-    }
-    return wrong;
+    return data_.wrong(reinterpret_cast<const T*>(buffers.out), count);
   }
 
  private:
@@ -143,30 +124,12 @@ class TypedOperation final : public Operation {
   [[nodiscard]] Blocks of_root() const {
     return blocks_of(collective_, root_, comm_.size(), root_);
   }
-  /// What is not reduced only has to differ from block to block.
-  [[nodiscard]] ReduceOp pattern_op() const { return reduces(collective_) ? op_ : ReduceOp::max; }
-  [[nodiscard]] int patterns() const {
-    return reduces(collective_) ? comm_.size() : comm_.size() * comm_.size();
-  }
-  [[nodiscard]] int pattern_in(int block) const {
-    return reduces(collective_) ? comm_.rank() : comm_.rank() * comm_.size() + block;
-  }
-  /// Block `block` of the output comes from that rank, or from the root, and there it is the one
-  /// block, or the one for this rank.
-  [[nodiscard]] int pattern_out(int block) const {
-    const bool from_root =
-        collective_ == Collective::broadcast || collective_ == Collective::scatter;
-    const bool for_me = collective_ == Collective::all_to_all || collective_ == Collective::scatter;
-    return (from_root ? root_ : block) * comm_.size() + (for_me ? comm_.rank() : 0);
-  }
 
   Communicator& comm_;
   const Collective collective_;
-  const ReduceOp op_;
+  const Reduction op_;
   const int root_;
-  const Blocks mine_;
-  std::vector<Pattern<T>> input_;
-  std::vector<Pattern<T>> output_;
+  const Data<T> data_;
 };
 
 inline std::unique_ptr<Operation> make_operation(Communicator& comm, Collective collective,

@@ -97,8 +97,8 @@ inline void add_options(CLI::App& app, Options& o) {
       ->check(CLI::NonNegativeNumber);
   detail::add_names(
       app, "-o,--op", o.ops,
-      {ReduceOp::sum, ReduceOp::prod, ReduceOp::min, ReduceOp::max, ReduceOp::avg, ReduceOp::band,
-       ReduceOp::bor, ReduceOp::bxor},
+      {ReduceOp::sum, ReduceOp::prod, ReduceOp::min, ReduceOp::max, ReduceOp::avg,
+       ReduceOp::premul_sum, ReduceOp::band, ReduceOp::bor, ReduceOp::bxor},
       [](const std::string& text) { return reduce_op_from(text); }, "operation [sum]");
   detail::add_names(
       app, "-d,--datatype", o.types,

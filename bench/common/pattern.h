@@ -66,6 +66,7 @@ std::int64_t input_value(ReduceOp op, int rank, int ranks, std::size_t i) {
     case ReduceOp::sum:
     case ReduceOp::avg:
     case ReduceOp::premul_sum:
+    case ReduceOp::custom:
       // At most 13 each: a float32 counts exactly for a million ranks.
       if (Traits<T>::wide) return 1 + (r * 31 + e * 17) % 13;
       // To 96 in an int8, so that an average of few ranks is not 0; to 8 elsewhere.
@@ -92,6 +93,18 @@ std::int64_t input_value(ReduceOp op, int rank, int ranks, std::size_t i) {
   return 0;
 }
 
+/// By what premul_sum multiplies a rank's input.
+inline int factor_of(int rank) {
+  return 1 + rank % 2;
+}
+
+/// What a rank adds to the result.
+template <class T>
+std::int64_t contribution(ReduceOp op, int rank, int ranks, std::size_t i) {
+  const std::int64_t value = input_value<T>(op, rank, ranks, i);
+  return op == ReduceOp::premul_sum ? value * factor_of(rank) : value;
+}
+
 /// Two values combined, exactly; an average is a sum so far.
 template <class T>
 std::int64_t combined(ReduceOp op, std::int64_t a, std::int64_t b) {
@@ -99,6 +112,7 @@ std::int64_t combined(ReduceOp op, std::int64_t a, std::int64_t b) {
     case ReduceOp::sum:
     case ReduceOp::avg:
     case ReduceOp::premul_sum:
+    case ReduceOp::custom:
       return Traits<T>::boolean ? a | b : a + b;
     case ReduceOp::prod:
       return a * b;
@@ -140,9 +154,9 @@ T averaged(std::int64_t sum, int ranks) {
 /// Element i of the result, for i < kPeriod.
 template <class T>
 T expected_value(ReduceOp op, int ranks, std::size_t i) {
-  std::int64_t result = input_value<T>(op, 0, ranks, i);
+  std::int64_t result = contribution<T>(op, 0, ranks, i);
   for (int rank = 1; rank < ranks; ++rank) {
-    result = combined<T>(op, result, input_value<T>(op, rank, ranks, i));
+    result = combined<T>(op, result, contribution<T>(op, rank, ranks, i));
   }
   return op == ReduceOp::avg ? averaged<T>(result, ranks) : as<T>(result);
 }

@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "paceline/config.h"
+#include "paceline/counts.h"
 #include "paceline/error.h"
 #include "paceline/export.h"
 #include "paceline/history.h"
 #include "paceline/memory.h"
+#include "paceline/reduction.h"
 #include "paceline/store.h"
 #include "paceline/types.h"
 #include "paceline/usage.h"
@@ -28,6 +30,13 @@ struct Wire {
   int peer = 0;
   std::string transport;  ///< "shm", "verbs", "tcp"; "self" for this rank
   std::string reason;     ///< one sentence: why not a faster one
+};
+
+/// What a single call asks for; all ranks ask for the same.
+struct CallOptions {
+  /// Instead of the one that the library would choose. One that does not offer the collective is an
+  /// invalid_argument.
+  Algorithm algorithm = Algorithm::automatic;
 };
 
 /// A group of ranks. All ranks must issue the same calls on one Communicator in the same order;
@@ -96,67 +105,116 @@ class PACELINE_API Communicator {
   // --- collectives ---------------------------------------------------------------------------
   // `count` is that of one block: where a buffer holds a block for each rank, in the order of the
   // ranks, it has size() * count elements. Every call has a form that returns Work; see work.h.
+  // `op` is a ReduceOp, Reduction::premul_sum(factor) or Reduction::custom(function).
 
   /// out[i] = in_0[i] op in_1[i] op ... over all ranks; `count` elements on every rank; all ranks
   /// get the same bits.
-  void all_reduce(const void* in, void* out, std::size_t count, DataType type, ReduceOp op);
-  Work all_reduce_async(const void* in, void* out, std::size_t count, DataType type, ReduceOp op);
+  void all_reduce(const void* in, void* out, std::size_t count, DataType type, const Reduction& op,
+                  const CallOptions& options = {});
+  Work all_reduce_async(const void* in, void* out, std::size_t count, DataType type,
+                        const Reduction& op, const CallOptions& options = {});
 
   /// Rank r gets block r of what all_reduce of `in`, size() blocks, would give: `count` elements.
   /// In place: out = in + rank() * count elements; the other blocks of `in` stay as they are.
-  void reduce_scatter(const void* in, void* out, std::size_t count, DataType type, ReduceOp op);
+  void reduce_scatter(const void* in, void* out, std::size_t count, DataType type,
+                      const Reduction& op, const CallOptions& options = {});
   Work reduce_scatter_async(const void* in, void* out, std::size_t count, DataType type,
-                            ReduceOp op);
+                            const Reduction& op, const CallOptions& options = {});
 
   /// Block r of `out`, size() blocks, is the `count` elements of rank r.
   /// In place: in = out + rank() * count elements.
-  void all_gather(const void* in, void* out, std::size_t count, DataType type);
-  Work all_gather_async(const void* in, void* out, std::size_t count, DataType type);
+  void all_gather(const void* in, void* out, std::size_t count, DataType type,
+                  const CallOptions& options = {});
+  Work all_gather_async(const void* in, void* out, std::size_t count, DataType type,
+                        const CallOptions& options = {});
 
   /// Block j of `in` goes to rank j, block j of `out` comes from rank j; size() blocks of `count`
   /// elements each. In place: in = out; that copies `in` aside first.
-  void all_to_all(const void* in, void* out, std::size_t count, DataType type);
-  Work all_to_all_async(const void* in, void* out, std::size_t count, DataType type);
+  void all_to_all(const void* in, void* out, std::size_t count, DataType type,
+                  const CallOptions& options = {});
+  Work all_to_all_async(const void* in, void* out, std::size_t count, DataType type,
+                        const CallOptions& options = {});
 
   /// `count` elements of `root`'s buffer into everybody's.
-  void broadcast(void* buffer, std::size_t count, DataType type, int root);
-  Work broadcast_async(void* buffer, std::size_t count, DataType type, int root);
+  void broadcast(void* buffer, std::size_t count, DataType type, int root,
+                 const CallOptions& options = {});
+  Work broadcast_async(void* buffer, std::size_t count, DataType type, int root,
+                       const CallOptions& options = {});
 
   /// As all_reduce, but only `root` gets the result; `out` counts there only.
-  void reduce(const void* in, void* out, std::size_t count, DataType type, ReduceOp op, int root);
-  Work reduce_async(const void* in, void* out, std::size_t count, DataType type, ReduceOp op,
-                    int root);
+  void reduce(const void* in, void* out, std::size_t count, DataType type, const Reduction& op,
+              int root, const CallOptions& options = {});
+  Work reduce_async(const void* in, void* out, std::size_t count, DataType type,
+                    const Reduction& op, int root, const CallOptions& options = {});
 
   /// As all_gather, but only `root` gets the result; `out` counts there only.
-  void gather(const void* in, void* out, std::size_t count, DataType type, int root);
-  Work gather_async(const void* in, void* out, std::size_t count, DataType type, int root);
+  void gather(const void* in, void* out, std::size_t count, DataType type, int root,
+              const CallOptions& options = {});
+  Work gather_async(const void* in, void* out, std::size_t count, DataType type, int root,
+                    const CallOptions& options = {});
 
   /// Block r of `root`'s `in`, size() blocks, goes to rank r; `in` counts there only.
   /// In place at the root: out = in + rank() * count elements.
-  void scatter(const void* in, void* out, std::size_t count, DataType type, int root);
-  Work scatter_async(const void* in, void* out, std::size_t count, DataType type, int root);
+  void scatter(const void* in, void* out, std::size_t count, DataType type, int root,
+               const CallOptions& options = {});
+  Work scatter_async(const void* in, void* out, std::size_t count, DataType type, int root,
+                     const CallOptions& options = {});
 
   /// Returns when every rank has called it.
   void barrier();
   Work barrier_async();
 
+  // The same with a length per rank (MPI's v-forms). In place: the one block is the own one of the
+  // others, as above, or in = out for all_to_all_v. Two ranks that disagree about what one gives
+  // the other get Error (mismatch) before anything is written. They take the algorithm `direct`.
+
+  /// Block r of `out` is the counts[r] elements of rank r. All ranks give the same counts.
+  void all_gather_v(const void* in, void* out, const CountsPerRank& blocks, DataType type);
+  Work all_gather_v_async(const void* in, void* out, const CountsPerRank& blocks, DataType type);
+
+  /// Rank r gets block r of `in`, combined over all ranks. All ranks give the same counts.
+  void reduce_scatter_v(const void* in, void* out, const CountsPerRank& blocks, DataType type,
+                        const Reduction& op);
+  Work reduce_scatter_v_async(const void* in, void* out, const CountsPerRank& blocks, DataType type,
+                              const Reduction& op);
+
+  /// Block j of `in` goes to rank j, block j of `out` comes from rank j.
+  void all_to_all_v(const void* in, const CountsPerRank& in_blocks, void* out,
+                    const CountsPerRank& out_blocks, DataType type);
+  Work all_to_all_v_async(const void* in, const CountsPerRank& in_blocks, void* out,
+                          const CountsPerRank& out_blocks, DataType type);
+
+  /// `count` elements of each rank into block r of `root`'s `out`; `out` and `blocks` count there
+  /// only.
+  void gather_v(const void* in, std::size_t count, void* out, const CountsPerRank& blocks,
+                DataType type, int root);
+  Work gather_v_async(const void* in, std::size_t count, void* out, const CountsPerRank& blocks,
+                      DataType type, int root);
+
+  /// Block r of `root`'s `in` to rank r, which expects `count` elements; `in` and `blocks` count at
+  /// the root only.
+  void scatter_v(const void* in, const CountsPerRank& blocks, void* out, std::size_t count,
+                 DataType type, int root);
+  Work scatter_v_async(const void* in, const CountsPerRank& blocks, void* out, std::size_t count,
+                       DataType type, int root);
+
   // Typed forms. One span: in place, as above (the buffer of size() blocks, where there is one).
   // Two spans: out of place; lengths that do not fit throw invalid_argument.
   template <class T>
-  void all_reduce(std::span<T> inout, ReduceOp op) {
+  void all_reduce(std::span<T> inout, const Reduction& op) {
     all_reduce(inout.data(), inout.data(), inout.size(), DataTypeOf<T>::value, op);
   }
   template <class T>
-  void all_reduce(std::span<const T> in, std::span<T> out, ReduceOp op) {
+  void all_reduce(std::span<const T> in, std::span<T> out, const Reduction& op) {
     require_same_length(in.size(), out.size());
     all_reduce(in.data(), out.data(), out.size(), DataTypeOf<T>::value, op);
   }
   template <class T>
-  Work all_reduce_async(std::span<T> inout, ReduceOp op) {
+  Work all_reduce_async(std::span<T> inout, const Reduction& op) {
     return all_reduce_async(inout.data(), inout.data(), inout.size(), DataTypeOf<T>::value, op);
   }
   template <class T>
-  void reduce_scatter(std::span<const T> in, std::span<T> out, ReduceOp op) {
+  void reduce_scatter(std::span<const T> in, std::span<T> out, const Reduction& op) {
     const std::size_t count = require_blocks(in.size(), out.size(), "in");
     reduce_scatter(in.data(), out.data(), count, DataTypeOf<T>::value, op);
   }
@@ -181,7 +239,7 @@ class PACELINE_API Communicator {
     broadcast(buffer.data(), buffer.size(), DataTypeOf<T>::value, root);
   }
   template <class T>
-  void reduce(std::span<T> inout, ReduceOp op, int root) {
+  void reduce(std::span<T> inout, const Reduction& op, int root) {
     reduce(inout.data(), inout.data(), inout.size(), DataTypeOf<T>::value, op, root);
   }
   /// `out` may be empty beside the root.
@@ -196,6 +254,17 @@ class PACELINE_API Communicator {
     if (rank() == root) (void)require_blocks(in.size(), out.size(), "in");
     scatter(in.data(), out.data(), out.size(), DataTypeOf<T>::value, root);
   }
+
+  // --- groups ----------------------------------------------------------------------------------
+  /// From here to group_end() collectives are only collected (the blocking forms; their buffers
+  /// must not be touched until then), and then launched together: small ones of the same kind
+  /// (collective, type, operation, root) travel as one. All ranks group the same calls. The bits of
+  /// a sum may differ from those of the call alone, as with another count.
+  void group_begin();
+  /// Runs what was collected, and returns when all of it is done.
+  void group_end();
+  /// Starts it; the Work is done when all of it is.
+  Work group_end_async();
 
   // --- more communicators ----------------------------------------------------------------------
   /// New communicators of those ranks that give the same `color`, numbered by ascending `key`, and

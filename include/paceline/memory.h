@@ -19,13 +19,13 @@ class Region;  // the library's own record of a piece of registered memory
 class Device {
  public:
   enum class Kind : std::uint8_t { host = 1 };
-  static constexpr Device host() { return Device(Kind::host, 0); }
+  static constexpr Device host() { return Device(Kind::host); }
+  constexpr explicit Device(Kind kind, int index = 0) : kind_(kind), index_(index) {}
   [[nodiscard]] constexpr Kind kind() const { return kind_; }
   [[nodiscard]] constexpr int index() const { return index_; }
   constexpr bool operator==(const Device&) const = default;
 
  private:
-  constexpr Device(Kind kind, int index) : kind_(kind), index_(index) {}
   Kind kind_;
   int index_;
 };

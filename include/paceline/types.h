@@ -40,6 +40,7 @@ enum class ReduceOp : std::uint8_t {
   band = 7,        ///< bitwise and
   bor = 8,         ///< bitwise or
   bxor = 9,        ///< bitwise exclusive or
+  custom = 10,     ///< the caller's own function: reduction.h
 };
 
 /// What the ranks do together. The numeric values travel on the wire.
@@ -109,7 +110,7 @@ constexpr bool is_valid(DataType type) {
   return size_of(type) != 0;
 }
 constexpr bool is_valid(ReduceOp op) {
-  return op >= ReduceOp::sum && op <= ReduceOp::bxor;
+  return op >= ReduceOp::sum && op <= ReduceOp::custom;
 }
 
 /// True if elements of that type can be combined by that operation.
@@ -120,6 +121,7 @@ constexpr bool offers(ReduceOp op, DataType type) {
     case ReduceOp::prod:
     case ReduceOp::min:
     case ReduceOp::max:
+    case ReduceOp::custom:
       return true;
     case ReduceOp::avg:
       return type != DataType::boolean;
@@ -136,7 +138,7 @@ constexpr bool offers(ReduceOp op, DataType type) {
 inline constexpr std::string_view kOffered =
     "sum, prod, min and max combine every type; avg every type but bool; premul_sum float32, "
     "float64, float16, bfloat16, float8_e4m3 and float8_e5m2; band, bor and bxor the integers and "
-    "bool";
+    "bool; custom every type, in a communicator";
 
 constexpr bool is_valid(Collective c) {
   return c >= Collective::all_reduce && c <= Collective::scatter;

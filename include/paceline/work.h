@@ -35,6 +35,10 @@ class [[nodiscard("dropping a Work waits for it")]] PACELINE_API Work {
   /// failed. May be called again.
   void wait();
 
+  /// Starts the same call (or group) on the same buffers again, as all ranks do: a plan made once,
+  /// started many times. Allocates nothing. Throws invalid_argument before the operation is done.
+  void restart();
+
  private:
   std::shared_ptr<CommunicatorCore> core_;
   std::shared_ptr<engine::Operation> operation_;

@@ -42,7 +42,7 @@ constexpr std::array kReduceOps = {
     Spelling{ReduceOp::min, "min"},   Spelling{ReduceOp::max, "max"},
     Spelling{ReduceOp::avg, "avg"},   Spelling{ReduceOp::premul_sum, "premul_sum"},
     Spelling{ReduceOp::band, "band"}, Spelling{ReduceOp::bor, "bor"},
-    Spelling{ReduceOp::bxor, "bxor"},
+    Spelling{ReduceOp::bxor, "bxor"}, Spelling{ReduceOp::custom, "custom"},
 };
 constexpr std::array kCollectives = {
     Spelling{Collective::all_reduce, "all_reduce"},

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "collectives/schedule.h"
 #include "paceline/error.h"
 
 namespace paceline {
@@ -12,20 +13,6 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& text) {
   throw Error(ErrorCode::invalid_argument, text);
-}
-
-void check_pointer(const void* pointer, const char* name, std::size_t count, DataType type) {
-  if (count == 0) return;
-  if (pointer == nullptr) {
-    refuse(std::string(name) + " is null for " + std::to_string(count) +
-           " elements: give a buffer, or a count of 0");
-  }
-  const auto address = reinterpret_cast<std::uintptr_t>(pointer);
-  if (address % size_of(type) != 0) {
-    refuse(std::string(name) + " is at an address that is not a multiple of " +
-           std::to_string(size_of(type)) + ", the size of " + std::string(to_string(type)) +
-           ": align it");
-  }
 }
 
 // "float32 (1), float64 (2), ... and boolean (13)": the enumerators, which have no gaps.
@@ -39,20 +26,14 @@ std::string list_of() {
   return list;
 }
 
-void check_op(ReduceOp op, DataType type) {
-  if (!is_valid(op)) {
-    refuse("operation " + std::to_string(static_cast<int>(op)) +
-           " is not a ReduceOp: " + list_of<ReduceOp>() + " are");
+void check_algorithm(Collective collective, Algorithm algorithm) {
+  if (collectives::offers(collective, algorithm)) return;
+  std::string offered;
+  for (const Algorithm a : collectives::algorithms_of(collective)) {
+    offered += (offered.empty() ? "" : ", ") + std::string(to_string(a));
   }
-  if (!offers(op, type)) {
-    refuse(std::string(to_string(op)) + " of " + std::string(to_string(type)) +
-           " is not offered: " + std::string(kOffered));
-  }
-  if (op == ReduceOp::premul_sum) {
-    refuse(
-        "premul_sum needs each rank's factor, which this call does not take: multiply the input by "
-        "it and call with sum");
-  }
+  refuse("algorithm " + std::string(to_string(algorithm)) + " does not offer " +
+         std::string(to_string(collective)) + ": " + offered + " do");
 }
 
 // How an in-place call is written.
@@ -88,6 +69,44 @@ void check_type(DataType type) {
          " is not a DataType: " + list_of<DataType>() + " are");
 }
 
+void check_reduction(const Reduction& reduction, DataType type) {
+  const ReduceOp op = reduction.op();
+  if (!is_valid(op)) {
+    refuse("operation " + std::to_string(static_cast<int>(op)) +
+           " is not a ReduceOp: " + list_of<ReduceOp>() + " are");
+  }
+  if (!offers(op, type)) {
+    refuse(std::string(to_string(op)) + " of " + std::string(to_string(type)) +
+           " is not offered: " + std::string(kOffered));
+  }
+  if (op == ReduceOp::premul_sum && !reduction.has_factor()) {
+    refuse("premul_sum needs this rank's factor: give Reduction::premul_sum(factor)");
+  }
+  if (op == ReduceOp::custom && reduction.function() == nullptr) {
+    refuse("custom needs a function: give Reduction::custom(function)");
+  }
+}
+
+void check_root(int root, int size) {
+  if (root >= 0 && root < size) return;
+  refuse("root " + std::to_string(root) + " is not a rank of this communicator: 0 to " +
+         std::to_string(size - 1) + " are");
+}
+
+void check_pointer(const void* pointer, const char* name, std::size_t count, DataType type) {
+  if (count == 0) return;
+  if (pointer == nullptr) {
+    refuse(std::string(name) + " is null for " + std::to_string(count) +
+           " elements: give a buffer, or a count of 0");
+  }
+  const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+  if (address % size_of(type) != 0) {
+    refuse(std::string(name) + " is at an address that is not a multiple of " +
+           std::to_string(size_of(type)) + ", the size of " + std::string(to_string(type)) +
+           ": align it");
+  }
+}
+
 void check_count(std::size_t count, DataType type, int blocks) {
   if (count <= SIZE_MAX / 2 / size_of(type) / static_cast<std::size_t>(blocks)) return;
   refuse("a count of " + std::to_string(count) + " elements of " + std::to_string(size_of(type)) +
@@ -96,13 +115,11 @@ void check_count(std::size_t count, DataType type, int blocks) {
 }
 
 void Arguments::check(int rank, int size) const {
+  if (options.algorithm != Algorithm::automatic) check_algorithm(collective, options.algorithm);
   if (collective == Collective::barrier) return;
   check_type(type);
-  if (reduces(collective)) check_op(op, type);
-  if (has_root(collective) && (root < 0 || root >= size)) {
-    refuse("root " + std::to_string(root) + " is not a rank of this communicator: 0 to " +
-           std::to_string(size - 1) + " are");
-  }
+  if (reduces(collective)) check_reduction(op, type);
+  if (has_root(collective)) check_root(root, size);
   const Blocks mine = blocks_of(collective, rank, size, root);
   check_count(count, type, std::max({mine.input, mine.output, 1}));
   const bool one = collective == Collective::broadcast;
@@ -112,13 +129,16 @@ void Arguments::check(int rank, int size) const {
 }
 
 engine::Call Arguments::call() const {
-  return {collective, type, op, Algorithm::automatic, root, count};
+  return {collective, type, op.op(), options.algorithm, root, count};
 }
 
 engine::Buffers Arguments::buffers(int rank, int size) const {
   const Blocks mine = blocks_of(collective, rank, size, root);
   return {mine.input > 0 ? static_cast<const std::byte*>(in) : nullptr,
-          mine.output > 0 ? static_cast<std::byte*>(out) : nullptr};
+          mine.output > 0 ? static_cast<std::byte*>(out) : nullptr,
+          {},
+          op.factor(),
+          op.function()};
 }
 
 }  // namespace paceline

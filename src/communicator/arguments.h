@@ -6,6 +6,8 @@
 
 #include "engine/call.h"
 #include "engine/operation.h"
+#include "paceline/communicator.h"
+#include "paceline/reduction.h"
 #include "paceline/types.h"
 
 namespace paceline {
@@ -17,18 +19,23 @@ struct Arguments {
   void* out = nullptr;
   std::size_t count = 0;
   DataType type = DataType::float32;
-  ReduceOp op = ReduceOp::sum;
+  Reduction op = ReduceOp::sum;
   int root = 0;
+  CallOptions options = {};
 
   /// Throws Error (invalid_argument): what was given, what is allowed, what to do.
   void check(int rank, int size) const;
-  /// The signature, without the algorithm.
+  /// The signature, with the algorithm that the caller wishes.
   [[nodiscard]] engine::Call call() const;
   /// Without what this rank does not have, like the output of a reduce beside the root.
   [[nodiscard]] engine::Buffers buffers(int rank, int size) const;
 };
 
 void check_type(DataType type);
+void check_reduction(const Reduction& op, DataType type);
+void check_root(int root, int size);
+/// `name` is the caller's name of the buffer. Null is fine for no elements.
+void check_pointer(const void* pointer, const char* name, std::size_t count, DataType type);
 void check_count(std::size_t count, DataType type, int blocks = 1);
 
 }  // namespace paceline

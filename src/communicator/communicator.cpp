@@ -110,71 +110,82 @@ Memory Communicator::register_memory(void* pointer, std::size_t bytes) {
 // --- collectives
 
 void Communicator::all_reduce(const void* in, void* out, std::size_t count, DataType type,
-                              ReduceOp op) {
-  own(core_).run({Collective::all_reduce, in, out, count, type, op, 0});
+                              const Reduction& op, const CallOptions& options) {
+  own(core_).run({Collective::all_reduce, in, out, count, type, op, 0, options});
 }
 Work Communicator::all_reduce_async(const void* in, void* out, std::size_t count, DataType type,
-                                    ReduceOp op) {
-  return {core_, own(core_).start({Collective::all_reduce, in, out, count, type, op, 0})};
+                                    const Reduction& op, const CallOptions& options) {
+  return {core_, own(core_).start({Collective::all_reduce, in, out, count, type, op, 0, options})};
 }
 
 void Communicator::reduce_scatter(const void* in, void* out, std::size_t count, DataType type,
-                                  ReduceOp op) {
-  own(core_).run({Collective::reduce_scatter, in, out, count, type, op, 0});
+                                  const Reduction& op, const CallOptions& options) {
+  own(core_).run({Collective::reduce_scatter, in, out, count, type, op, 0, options});
 }
 Work Communicator::reduce_scatter_async(const void* in, void* out, std::size_t count, DataType type,
-                                        ReduceOp op) {
-  return {core_, own(core_).start({Collective::reduce_scatter, in, out, count, type, op, 0})};
-}
-
-void Communicator::all_gather(const void* in, void* out, std::size_t count, DataType type) {
-  own(core_).run({Collective::all_gather, in, out, count, type, ReduceOp::sum, 0});
-}
-Work Communicator::all_gather_async(const void* in, void* out, std::size_t count, DataType type) {
+                                        const Reduction& op, const CallOptions& options) {
   return {core_,
-          own(core_).start({Collective::all_gather, in, out, count, type, ReduceOp::sum, 0})};
+          own(core_).start({Collective::reduce_scatter, in, out, count, type, op, 0, options})};
 }
 
-void Communicator::all_to_all(const void* in, void* out, std::size_t count, DataType type) {
-  own(core_).run({Collective::all_to_all, in, out, count, type, ReduceOp::sum, 0});
+void Communicator::all_gather(const void* in, void* out, std::size_t count, DataType type,
+                              const CallOptions& options) {
+  own(core_).run({Collective::all_gather, in, out, count, type, ReduceOp::sum, 0, options});
 }
-Work Communicator::all_to_all_async(const void* in, void* out, std::size_t count, DataType type) {
-  return {core_,
-          own(core_).start({Collective::all_to_all, in, out, count, type, ReduceOp::sum, 0})};
-}
-
-void Communicator::broadcast(void* buffer, std::size_t count, DataType type, int root) {
-  own(core_).run({Collective::broadcast, buffer, buffer, count, type, ReduceOp::sum, root});
-}
-Work Communicator::broadcast_async(void* buffer, std::size_t count, DataType type, int root) {
+Work Communicator::all_gather_async(const void* in, void* out, std::size_t count, DataType type,
+                                    const CallOptions& options) {
   return {core_, own(core_).start(
-                     {Collective::broadcast, buffer, buffer, count, type, ReduceOp::sum, root})};
+                     {Collective::all_gather, in, out, count, type, ReduceOp::sum, 0, options})};
 }
 
-void Communicator::reduce(const void* in, void* out, std::size_t count, DataType type, ReduceOp op,
-                          int root) {
-  own(core_).run({Collective::reduce, in, out, count, type, op, root});
+void Communicator::all_to_all(const void* in, void* out, std::size_t count, DataType type,
+                              const CallOptions& options) {
+  own(core_).run({Collective::all_to_all, in, out, count, type, ReduceOp::sum, 0, options});
+}
+Work Communicator::all_to_all_async(const void* in, void* out, std::size_t count, DataType type,
+                                    const CallOptions& options) {
+  return {core_, own(core_).start(
+                     {Collective::all_to_all, in, out, count, type, ReduceOp::sum, 0, options})};
+}
+
+void Communicator::broadcast(void* buffer, std::size_t count, DataType type, int root,
+                             const CallOptions& options) {
+  own(core_).run(
+      {Collective::broadcast, buffer, buffer, count, type, ReduceOp::sum, root, options});
+}
+Work Communicator::broadcast_async(void* buffer, std::size_t count, DataType type, int root,
+                                   const CallOptions& options) {
+  return {core_, own(core_).start({Collective::broadcast, buffer, buffer, count, type,
+                                   ReduceOp::sum, root, options})};
+}
+
+void Communicator::reduce(const void* in, void* out, std::size_t count, DataType type,
+                          const Reduction& op, int root, const CallOptions& options) {
+  own(core_).run({Collective::reduce, in, out, count, type, op, root, options});
 }
 Work Communicator::reduce_async(const void* in, void* out, std::size_t count, DataType type,
-                                ReduceOp op, int root) {
-  return {core_, own(core_).start({Collective::reduce, in, out, count, type, op, root})};
+                                const Reduction& op, int root, const CallOptions& options) {
+  return {core_, own(core_).start({Collective::reduce, in, out, count, type, op, root, options})};
 }
 
-void Communicator::gather(const void* in, void* out, std::size_t count, DataType type, int root) {
-  own(core_).run({Collective::gather, in, out, count, type, ReduceOp::sum, root});
+void Communicator::gather(const void* in, void* out, std::size_t count, DataType type, int root,
+                          const CallOptions& options) {
+  own(core_).run({Collective::gather, in, out, count, type, ReduceOp::sum, root, options});
 }
 Work Communicator::gather_async(const void* in, void* out, std::size_t count, DataType type,
-                                int root) {
-  return {core_, own(core_).start({Collective::gather, in, out, count, type, ReduceOp::sum, root})};
+                                int root, const CallOptions& options) {
+  return {core_, own(core_).start(
+                     {Collective::gather, in, out, count, type, ReduceOp::sum, root, options})};
 }
 
-void Communicator::scatter(const void* in, void* out, std::size_t count, DataType type, int root) {
-  own(core_).run({Collective::scatter, in, out, count, type, ReduceOp::sum, root});
+void Communicator::scatter(const void* in, void* out, std::size_t count, DataType type, int root,
+                           const CallOptions& options) {
+  own(core_).run({Collective::scatter, in, out, count, type, ReduceOp::sum, root, options});
 }
 Work Communicator::scatter_async(const void* in, void* out, std::size_t count, DataType type,
-                                 int root) {
-  return {core_,
-          own(core_).start({Collective::scatter, in, out, count, type, ReduceOp::sum, root})};
+                                 int root, const CallOptions& options) {
+  return {core_, own(core_).start(
+                     {Collective::scatter, in, out, count, type, ReduceOp::sum, root, options})};
 }
 
 void Communicator::barrier() {
@@ -182,6 +193,117 @@ void Communicator::barrier() {
 }
 Work Communicator::barrier_async() {
   return {core_, own(core_).start({})};
+}
+
+// --- with a length per rank
+
+void Communicator::all_gather_v(const void* in, void* out, const CountsPerRank& blocks,
+                                DataType type) {
+  own(core_).run_uneven({.collective = Collective::all_gather,
+                         .in = in,
+                         .out = out,
+                         .out_blocks = blocks,
+                         .type = type});
+}
+Work Communicator::all_gather_v_async(const void* in, void* out, const CountsPerRank& blocks,
+                                      DataType type) {
+  return {core_, own(core_).start_uneven({.collective = Collective::all_gather,
+                                          .in = in,
+                                          .out = out,
+                                          .out_blocks = blocks,
+                                          .type = type})};
+}
+
+void Communicator::reduce_scatter_v(const void* in, void* out, const CountsPerRank& blocks,
+                                    DataType type, const Reduction& op) {
+  own(core_).run_uneven({.collective = Collective::reduce_scatter,
+                         .in = in,
+                         .in_blocks = blocks,
+                         .out = out,
+                         .type = type,
+                         .op = op});
+}
+Work Communicator::reduce_scatter_v_async(const void* in, void* out, const CountsPerRank& blocks,
+                                          DataType type, const Reduction& op) {
+  return {core_, own(core_).start_uneven({.collective = Collective::reduce_scatter,
+                                          .in = in,
+                                          .in_blocks = blocks,
+                                          .out = out,
+                                          .type = type,
+                                          .op = op})};
+}
+
+void Communicator::all_to_all_v(const void* in, const CountsPerRank& in_blocks, void* out,
+                                const CountsPerRank& out_blocks, DataType type) {
+  own(core_).run_uneven({.collective = Collective::all_to_all,
+                         .in = in,
+                         .in_blocks = in_blocks,
+                         .out = out,
+                         .out_blocks = out_blocks,
+                         .type = type});
+}
+Work Communicator::all_to_all_v_async(const void* in, const CountsPerRank& in_blocks, void* out,
+                                      const CountsPerRank& out_blocks, DataType type) {
+  return {core_, own(core_).start_uneven({.collective = Collective::all_to_all,
+                                          .in = in,
+                                          .in_blocks = in_blocks,
+                                          .out = out,
+                                          .out_blocks = out_blocks,
+                                          .type = type})};
+}
+
+void Communicator::gather_v(const void* in, std::size_t count, void* out,
+                            const CountsPerRank& blocks, DataType type, int root) {
+  own(core_).run_uneven({.collective = Collective::gather,
+                         .in = in,
+                         .out = out,
+                         .out_blocks = blocks,
+                         .count = count,
+                         .type = type,
+                         .root = root});
+}
+Work Communicator::gather_v_async(const void* in, std::size_t count, void* out,
+                                  const CountsPerRank& blocks, DataType type, int root) {
+  return {core_, own(core_).start_uneven({.collective = Collective::gather,
+                                          .in = in,
+                                          .out = out,
+                                          .out_blocks = blocks,
+                                          .count = count,
+                                          .type = type,
+                                          .root = root})};
+}
+
+void Communicator::scatter_v(const void* in, const CountsPerRank& blocks, void* out,
+                             std::size_t count, DataType type, int root) {
+  own(core_).run_uneven({.collective = Collective::scatter,
+                         .in = in,
+                         .in_blocks = blocks,
+                         .out = out,
+                         .count = count,
+                         .type = type,
+                         .root = root});
+}
+Work Communicator::scatter_v_async(const void* in, const CountsPerRank& blocks, void* out,
+                                   std::size_t count, DataType type, int root) {
+  return {core_, own(core_).start_uneven({.collective = Collective::scatter,
+                                          .in = in,
+                                          .in_blocks = blocks,
+                                          .out = out,
+                                          .count = count,
+                                          .type = type,
+                                          .root = root})};
+}
+
+// --- groups
+
+void Communicator::group_begin() {
+  own(core_).group_begin();
+}
+void Communicator::group_end() {
+  own(core_).group_end();
+}
+Work Communicator::group_end_async() {
+  return {core_, own(core_).group_end_async()};
 }
 
 // --- more communicators

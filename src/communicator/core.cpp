@@ -83,6 +83,12 @@ void CommunicatorCore::leave() noexcept {
   const std::lock_guard guard(*lock_);
   if (left_) return;
   left_ = true;
+  if (group_ && !group_->empty()) {
+    log_.warning(LogComponent::communicator, [&] {
+      return "the communicator is destroyed in a group that was never ended: its " +
+             std::to_string(group_->size()) + " calls are dropped";
+    });
+  }
   if (!error_) {
     const Error error(ErrorCode::aborted,
                       "the communicator was destroyed while this operation was under way: wait for "
@@ -122,31 +128,62 @@ Usage CommunicatorCore::usage() {
   return usage;
 }
 
-engine::Call CommunicatorCore::call_of(const Arguments& arguments) const {
+ReadyCall CommunicatorCore::ready(const Arguments& arguments) const {
   arguments.check(config_.rank, config_.size);
-  engine::Call call = arguments.call();
-  call.algorithm = choose_algorithm(call.collective, call.count * size_of(call.type));
+  return {arguments.call(), arguments.buffers(config_.rank, config_.size)};
+}
+
+ReadyCall CommunicatorCore::ready(const UnevenArguments& arguments) const {
+  engine::Buffers buffers = arguments.buffers(config_.rank, config_.size);
+  return {arguments.call(), std::move(buffers)};
+}
+
+engine::Call CommunicatorCore::with_algorithm(engine::Call call) const {
+  if (call.algorithm == Algorithm::automatic) {
+    // `direct` combines in the order of the ranks.
+    call.algorithm = call.op == ReduceOp::custom
+                         ? Algorithm::direct
+                         : choose_algorithm(call.collective, call.count * size_of(call.type));
+  }
   return call;
 }
 
-void CommunicatorCore::run(const Arguments& arguments) {
-  const engine::Call call = call_of(arguments);
+void CommunicatorCore::run_ready(ReadyCall ready) {
   const std::lock_guard guard(*lock_);
   throw_if_failed();
+  if (group_) [[unlikely]] {
+    group_->push_back(std::move(ready));
+    return;
+  }
   engine::Operation& operation =
-      engine_->submit_blocking(call, arguments.buffers(config_.rank, config_.size));
+      engine_->submit_blocking(with_algorithm(ready.call), ready.buffers);
   drive(operation);
   if (operation.error()) throw Error(*operation.error());
 }
 
-std::shared_ptr<engine::Operation> CommunicatorCore::start(const Arguments& arguments) {
-  const engine::Call call = call_of(arguments);
+std::shared_ptr<engine::Operation> CommunicatorCore::start_ready(const ReadyCall& ready) {
   const std::lock_guard guard(*lock_);
   throw_if_failed();
-  auto operation = engine_->submit(call, arguments.buffers(config_.rank, config_.size));
+  refuse_in_group("a call that returns Work");
+  auto operation = engine_->submit(with_algorithm(ready.call), ready.buffers);
   turn(0);
   if (!operation->finished()) start_pump();
   return operation;
+}
+
+void CommunicatorCore::restart(const std::shared_ptr<engine::Operation>& operation) {
+  const std::lock_guard guard(*lock_);
+  throw_if_failed();
+  refuse_in_group("Work::restart()");
+  resubmit(operation);
+  turn(0);
+  if (!operation->finished()) start_pump();
+}
+
+// Of a group, all operations in their order.
+void CommunicatorCore::resubmit(const std::shared_ptr<engine::Operation>& operation) {
+  if (operation->before() != nullptr) resubmit(operation->before());
+  engine_->resubmit(operation);
 }
 
 void CommunicatorCore::wait(engine::Operation& operation) {

@@ -26,9 +26,11 @@
 #include "base/service_thread.h"
 #include "bootstrap/bootstrap.h"
 #include "communicator/arguments.h"
+#include "communicator/fusion.h"
 #include "communicator/links.h"
 #include "communicator/roster.h"
 #include "communicator/status_door.h"
+#include "communicator/uneven.h"
 #include "engine/engine.h"
 #include "engine/waiter.h"
 #include "memory/registrar.h"
@@ -65,10 +67,28 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   [[nodiscard]] std::vector<OperationRecord> history() const;
   void write_history(const std::string& path, HistoryFormat format) const;
 
-  /// Checks the arguments and runs the call to its end in this thread; throws its Error.
-  void run(const Arguments& arguments);
+  /// Checks the arguments and runs the call to its end in this thread; throws its Error. In a group
+  /// only collects it.
+  void run(const Arguments& arguments) { run_ready(ready(arguments)); }
+  void run_uneven(const UnevenArguments& arguments) { run_ready(ready(arguments)); }
   /// Checks the arguments and starts the call.
-  std::shared_ptr<engine::Operation> start(const Arguments& arguments);
+  std::shared_ptr<engine::Operation> start(const Arguments& arguments) {
+    return start_ready(ready(arguments));
+  }
+  std::shared_ptr<engine::Operation> start_uneven(const UnevenArguments& arguments) {
+    return start_ready(ready(arguments));
+  }
+  /// Starts the call of a finished operation again.
+  void restart(const std::shared_ptr<engine::Operation>& operation);
+
+  // group.cpp
+  void group_begin();
+  /// Lock held. Throws if a group is open.
+  void refuse_in_group(const char* what) const;
+  void group_end();
+  /// The last of the group's operations; null if it has none.
+  std::shared_ptr<engine::Operation> group_end_async();
+
   void wait(engine::Operation& operation);
   bool done(engine::Operation& operation);
 
@@ -91,7 +111,13 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   [[nodiscard]] std::shared_ptr<CommunicatorCore> shrink();
 
  private:
-  [[nodiscard]] engine::Call call_of(const Arguments& arguments) const;
+  [[nodiscard]] ReadyCall ready(const Arguments& arguments) const;
+  [[nodiscard]] ReadyCall ready(const UnevenArguments& arguments) const;
+  /// The call with the algorithm that it takes.
+  [[nodiscard]] engine::Call with_algorithm(engine::Call call) const;
+  void run_ready(ReadyCall call);
+  std::shared_ptr<engine::Operation> start_ready(const ReadyCall& call);
+  void resubmit(const std::shared_ptr<engine::Operation>& operation);
   CommunicatorCore(const Config& config, std::shared_ptr<Store> store, const std::string& name);
 
   // progress.cpp; the lock is held
@@ -147,6 +173,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   Nanoseconds examined_ = 0;
   std::uint64_t warned_of_ = Error::kNoSequence;
   bool left_ = false;
+  std::optional<std::vector<ReadyCall>> group_;  ///< lock held: what an open group has collected
 
   std::atomic<bool> noticed_{false};  ///< notice_ is set
   std::mutex notice_lock_;

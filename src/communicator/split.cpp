@@ -16,6 +16,10 @@ std::shared_ptr<CommunicatorCore> CommunicatorCore::split(int color, int key) {
   };
   static_assert(sizeof(Choice) == 8);
   const Choice mine{color, key};
+  {
+    const std::lock_guard guard(*lock_);
+    refuse_in_group("split() or duplicate()");
+  }
   std::vector<Choice> choices(static_cast<std::size_t>(config_.size));
   run({.collective = Collective::all_gather,
        .in = &mine,

@@ -15,7 +15,7 @@ constexpr std::size_t kMaxNames = 3;
 /// Links of a chain that are spelled out.
 constexpr std::size_t kMaxChain = 6;
 
-std::string numbered(std::uint64_t sequence, const engine::Call& call) {
+std::string call_number(std::uint64_t sequence, const engine::Call& call) {
   return "call #" + std::to_string(sequence) + ", " + call.text();
 }
 
@@ -52,7 +52,7 @@ std::string the_wait(const Hang& hang) {
   const std::vector<int> waiting = waiting_in(hang);
   const std::string who =
       waiting.empty() ? "rank " + std::to_string(hang.asker) : rank_list(waiting);
-  return numbered(hang.sequence, hang.call) + ", in which " + who +
+  return call_number(hang.sequence, hang.call) + ", in which " + who +
          (waiting.size() > 1 ? " wait" : " waits") + " (rank " + std::to_string(hang.asker) +
          " for " + duration_text(hang.waited) + ")";
 }
@@ -191,7 +191,7 @@ Verdict follow_chain(const Hang& hang) {
       break;
     }
   }
-  std::string text = numbered(hang.sequence, hang.call) + " does not go on (rank " +
+  std::string text = call_number(hang.sequence, hang.call) + " does not go on (rank " +
                      std::to_string(hang.asker) + " has waited for " + duration_text(hang.waited) +
                      "): ";
   for (std::size_t i = 0; i < chain.size(); ++i) {

@@ -38,6 +38,16 @@ bool Work::done() {
   return core_->done(*operation_);
 }
 
+void Work::restart() {
+  if (operation_ == nullptr) return;
+  core_->require_own_process();
+  if (!operation_->finished()) {
+    throw Error(ErrorCode::invalid_argument,
+                "Work::restart() was called while the operation is under way: wait() first");
+  }
+  core_->restart(operation_);
+}
+
 void Work::wait() {
   if (operation_ == nullptr) return;
   core_->require_own_process();

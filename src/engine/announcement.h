@@ -12,10 +12,13 @@
 //         8  u64  sequence number of the operation on the communicator
 //        16  u64  Call::word()
 //        24  u64  Call::count
-//        32       payload: eager: the data of one put. announcement: eight u64,
+//        32       payload: eager: the data of one put. announcement: ten u64,
 //                 {address, key} of input, output, scratch, then the distance of two lanes'
-//                 scratch and the offset of the shadow in it; before the shadow lie the lane's two
-//                 scratches, half of that offset each
+//                 scratch and the offset of the shadow in it (before the shadow lie the lane's two
+//                 scratches, half of that offset each), then how many elements the sender gives to
+//                 the receiver, and how many it gets from it. The last two are 0 unless blocks have
+//                 a length per rank; then the input and the output are the blocks that these two
+//                 ranks exchange.
 //
 // Integers are in network order.
 #pragma once
@@ -31,7 +34,7 @@ namespace paceline::engine {
 
 inline constexpr std::uint8_t kMessageVersion = 1;
 inline constexpr std::size_t kHeaderBytes = 32;
-inline constexpr std::size_t kAnnouncementBytes = 64;
+inline constexpr std::size_t kAnnouncementBytes = 80;
 
 enum class MessageKind : std::uint8_t {
   eager = 1,         ///< a put's data, travelling with the header
@@ -83,20 +86,23 @@ struct Announcement {
   transport::RemoteAddress scratch = {};
   std::uint64_t lane_stride = 0;    ///< bytes from one lane's scratch to the next one's
   std::uint64_t shadow_offset = 0;  ///< bytes from the start of a lane's scratch to its shadow
+  std::uint64_t given = 0;          ///< elements from the sender to the receiver
+  std::uint64_t got = 0;            ///< and back
 
   void write(std::byte (&to)[kAnnouncementBytes]) const {
-    const std::uint64_t values[8] = {input.address,   input.key,   output.address, output.key,
-                                     scratch.address, scratch.key, lane_stride,    shadow_offset};
-    for (int i = 0; i < 8; ++i) {
+    const std::uint64_t values[10] = {input.address,   input.key,   output.address, output.key,
+                                      scratch.address, scratch.key, lane_stride,    shadow_offset,
+                                      given,           got};
+    for (int i = 0; i < 10; ++i) {
       const std::uint64_t v = network_order(values[i]);
       std::memcpy(to + 8 * i, &v, 8);
     }
   }
   static Announcement read(const std::byte* from) {
-    std::uint64_t v[8];
+    std::uint64_t v[10];
     std::memcpy(v, from, sizeof v);
     for (std::uint64_t& x : v) x = network_order(x);
-    return {{v[0], v[1]}, {v[2], v[3]}, {v[4], v[5]}, v[6], v[7]};
+    return {{v[0], v[1]}, {v[2], v[3]}, {v[4], v[5]}, v[6], v[7], v[8], v[9]};
   }
 };
 

@@ -15,25 +15,27 @@ Call Call::from_words(std::uint64_t word, std::uint64_t count) {
 
 std::string Call::text() const {
   std::string s(to_string(collective));
-  s += '(';
-  const std::string elements = std::to_string(count) + " x " + std::string(to_string(type));
+  s += per_rank() ? "_v(" : "(";
+  std::string elements(to_string(type));
+  if (!per_rank()) elements = std::to_string(count) + " x " + elements;
+  const std::string blocks = elements + (per_rank() ? "" : " per rank");
   switch (collective) {
     case Collective::all_reduce:
       s += elements + ", " + std::string(to_string(op));
       break;
     case Collective::reduce_scatter:
-      s += elements + " per rank, " + std::string(to_string(op));
+      s += blocks + ", " + std::string(to_string(op));
       break;
     case Collective::reduce:
       s += elements + ", " + std::string(to_string(op)) + ", root " + std::to_string(root);
       break;
     case Collective::all_gather:
     case Collective::all_to_all:
-      s += elements + " per rank";
+      s += blocks;
       break;
     case Collective::gather:
     case Collective::scatter:
-      s += elements + " per rank, root " + std::to_string(root);
+      s += blocks + ", root " + std::to_string(root);
       break;
     case Collective::broadcast:
       s += elements + ", root " + std::to_string(root);
@@ -42,6 +44,10 @@ std::string Call::text() const {
       break;
   }
   return s + ')';
+}
+
+std::string numbered(std::uint64_t sequence, const Call& call) {
+  return call.text() + " as call #" + std::to_string(sequence);
 }
 
 }  // namespace paceline::engine

@@ -17,6 +17,10 @@ struct Call {
   Algorithm algorithm = Algorithm::recursive_doubling;
   std::int32_t root = 0;
   std::uint64_t count = 0;
+  /// The count of a v-form, in which blocks have a length per rank: the two ends of each edge
+  /// compare theirs (extents.h). More than any count that is let in.
+  static constexpr std::uint64_t kPerRank = ~std::uint64_t{0};
+  [[nodiscard]] bool per_rank() const { return count == kPerRank; }
 
   bool operator==(const Call&) const = default;
 
@@ -30,8 +34,12 @@ struct Call {
   }
   static Call from_words(std::uint64_t word, std::uint64_t count);
 
-  /// "all_reduce(1024 x float32, sum)", "broadcast(3 x int64, root 0)", "barrier()".
+  /// "all_reduce(1024 x float32, sum)", "broadcast(3 x int64, root 0)", "barrier()",
+  /// "all_gather_v(float32)".
   [[nodiscard]] std::string text() const;
 };
+
+/// "all_reduce(1024 x float32, sum) as call #7".
+std::string numbered(std::uint64_t sequence, const Call& call);
 
 }  // namespace paceline::engine

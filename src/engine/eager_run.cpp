@@ -11,9 +11,9 @@ std::byte* EagerRun::base(Buffer buffer) const {
   switch (buffer) {
     case Buffer::input:
       // Steps never write to the input; the cast only lets one table serve sources and targets.
-      return const_cast<std::byte*>(operation_.buffers_.input);
+      return const_cast<std::byte*>(operation_.input_);
     case Buffer::output:
-      return operation_.buffers_.output;
+      return operation_.output_;
     case Buffer::scratch:
       break;
   }
@@ -86,9 +86,7 @@ void EagerRun::reduce(const EagerStep& step) {
   for (std::uint32_t j = 0; j < step.destinations; ++j, ++operand) {
     destinations.push_back(base(operand->buffer) + operand->offset);
   }
-  const Call& call = operation_.call();
-  engine_.scratch_->kind().reduce(call.type, call.op, sources, destinations, step.count,
-                                  step.last ? engine_.divisor() : 1);
+  engine_.combine(operation_, step.count, step.last);
 }
 
 }  // namespace paceline::engine

@@ -15,10 +15,6 @@ namespace {
 /// not grow for ever.
 constexpr std::size_t kMaxPlans = 1024;
 
-std::string numbered(std::uint64_t sequence, const Call& call) {
-  return call.text() + " as call #" + std::to_string(sequence);
-}
-
 }  // namespace
 
 Engine::Engine(const PlanOptions& options, Nanoseconds timeout, Peers& peers,
@@ -27,11 +23,15 @@ Engine::Engine(const PlanOptions& options, Nanoseconds timeout, Peers& peers,
       timeout_(timeout),
       peers_(peers),
       registrar_(std::move(registrar)),
-      history_(history) {
+      history_(history),
+      staging_(registrar_) {
   edges_.resize(static_cast<std::size_t>(options.size));
 }
 
-Engine::~Engine() = default;
+// One by one, so that a long queue does not end in as deep a recursion.
+Engine::~Engine() {
+  while (first_ != nullptr) first_ = std::move(first_->next_);
+}
 
 // --- calls in ------------------------------------------------------------------------------------
 
@@ -47,33 +47,41 @@ const std::shared_ptr<const Plan>& Engine::plan_for(const Call& call) {
 
 std::shared_ptr<Operation> Engine::submit(const Call& call, const Buffers& buffers) {
   auto operation = std::make_shared<Operation>();
-  enqueue(operation, call, buffers);
+  operation->reset(plan_for(call), next_sequence_++, buffers);
+  enqueue(operation);
   return operation;
 }
 
+void Engine::resubmit(const std::shared_ptr<Operation>& operation) {
+  operation->again(next_sequence_++);
+  enqueue(operation);
+}
+
 Operation& Engine::submit_blocking(const Call& call, const Buffers& buffers) {
-  enqueue(blocking_, call, buffers);
+  blocking_->reset(plan_for(call), next_sequence_++, buffers);
+  enqueue(blocking_);
   return *blocking_;
 }
 
-void Engine::enqueue(std::shared_ptr<Operation> operation, const Call& call,
-                     const Buffers& buffers) {
-  operation->reset(plan_for(call), next_sequence_++, buffers);
+void Engine::enqueue(std::shared_ptr<Operation> operation) {
+  const Call& call = operation->call();
   vitals_.enter(operation->sequence_, call);
-  history_.submit(operation->sequence_, call, queue_.empty());
+  history_.submit(operation->sequence_, call, idle());
   if (failure_) {
     history_.finish(operation->sequence_, Error::kNoRank, Outcome::failed, false);
     operation->fail(Error(failure_->code(), failure_->what(), where(*operation, failure_->peer())));
     return;
   }
-  queue_.push_back(std::move(operation));
+  Operation* const added = operation.get();
+  (idle() ? first_ : last_->next_) = std::move(operation);
+  last_ = added;
 }
 
 // --- progress ------------------------------------------------------------------------------------
 
 bool Engine::poll(Nanoseconds now) {
-  if (queue_.empty()) return false;
-  Operation& operation = *queue_.front();
+  if (idle()) return false;
+  Operation& operation = *first_;
   now_ = now;
   const std::uint64_t sequence = operation.sequence_;
   const int awaited = operation.waiting_for_;
@@ -146,11 +154,15 @@ bool Engine::link(Operation& operation) {
 
   const std::size_t lanes = static_cast<std::size_t>(plan.lanes());
   reserve_scratch(plan.lane_stride() * lanes);
-  set_input_aside(operation);
+  stage(operation);
   if (plan.eager()) {
     operation.phase_ = Phase::running;
     return true;
   }
+  const Extents* extents = operation.given_.extents.get();
+  operation.instances_ =
+      extents == nullptr ? plan.instances()
+                         : (extents->longest() + plan.instance_count() - 1) / plan.instance_count();
   operation.lanes_.resize(lanes);
   for (std::size_t l = 0; l < lanes; ++l) operation.lanes_[l].instance = l;
   const std::size_t element = size_of(operation.call().type);
@@ -161,48 +173,25 @@ bool Engine::link(Operation& operation) {
     // A wire that maps gains nothing from registering somebody else's memory.
     return unmapped ? registrar_->cover(pointer, bytes) : registrar_->find(pointer, bytes);
   };
-  const std::uint64_t inputs = plan.input_count(options_.rank);
-  const std::uint64_t outputs = plan.output_count(options_.rank);
-  operation.input_region_ = region_of(operation.buffers_.input, inputs);
-  operation.output_region_ =
-      operation.buffers_.output == operation.buffers_.input && inputs == outputs
-          ? operation.input_region_
-          : region_of(operation.buffers_.output, outputs);
+  const std::uint64_t inputs = input_count(operation);
+  const std::uint64_t outputs = output_count(operation);
+  operation.input_region_ = region_of(operation.input_, inputs);
+  operation.output_region_ = operation.output_ == operation.input_ && inputs == outputs
+                                 ? operation.input_region_
+                                 : region_of(operation.output_, outputs);
   operation.phase_ = Phase::announcing;
   return true;
 }
 
-// Scratch grows to the largest need. No operation runs while it does, and no peer writes into the
-// old one: it was only ever announced for operations that are finished.
-void Engine::reserve_scratch(std::size_t bytes) {
-  if (scratch_ != nullptr && scratch_->size() >= bytes) return;
-  scratch_ = nullptr;
-  scratch_ = registrar_->allocate(std::max<std::size_t>(bytes, 64 * 1024), Device::host());
-}
-
-// Every block of an all_to_all is read by one rank and written by another: in place it needs a
-// copy, which is this rank's own business.
-void Engine::set_input_aside(Operation& operation) {
-  Buffers& buffers = operation.buffers_;
-  if (operation.call().collective != Collective::all_to_all || buffers.input != buffers.output) {
-    return;
-  }
-  const std::size_t bytes =
-      operation.plan_->input_count(options_.rank) * size_of(operation.call().type);
-  if (bytes == 0 || options_.size == 1) return;
-  if (aside_ == nullptr || aside_->size() < bytes) {
-    aside_ = nullptr;
-    aside_ = registrar_->allocate(bytes, Device::host());
-  }
-  scratch_->kind().copy(aside_->data(), buffers.input, bytes);
-  buffers.input = aside_->data();
-}
-
 void Engine::finish(Operation& operation) {
+  if (operation.staged_output_) [[unlikely]] {
+    store(operation);
+  }
   history_.finish(operation.sequence_, operation.waiting_for_, Outcome::succeeded, now_ == 0);
   operation.succeed();
+  if (&operation == blocking_.get()) blocking_->given_.function = nullptr;  // may hold anything
   vitals_.leave();
-  queue_.pop_front();  // may end the operation's life
+  first_ = std::move(first_->next_);  // may end the operation's life
 }
 
 Edge& Engine::edge(int peer) {
@@ -218,7 +207,8 @@ Edge& Engine::edge(int peer) {
 
 void Engine::fail(const Error& error) {
   if (!failure_) failure_ = error;
-  for (const auto& operation : queue_) {
+  for (; first_ != nullptr; first_ = std::move(first_->next_)) {
+    Operation* const operation = first_.get();
     history_.finish(operation->sequence_, operation->waiting_for_, Outcome::failed, false);
     operation->input_region_ = nullptr;
     operation->output_region_ = nullptr;
@@ -227,7 +217,6 @@ void Engine::fail(const Error& error) {
     operation->phase_ = Phase::failed;
     operation->finished_.store(true, std::memory_order_release);
   }
-  queue_.clear();
   // Endpoints are about to be closed; nothing here may use them again.
   for (auto& e : edges_) e = nullptr;
 }
@@ -250,9 +239,14 @@ void Engine::refuse(const Operation& operation, const Edge& edge, ConstBytes mes
   const std::optional<Call> mine = vitals_.call_at(header.sequence());
   const std::string rule = ": all ranks must make the same calls in the same order";
   if (mine && *mine != header.call()) {
+    // Two calls that read alike differ in what their texts leave out.
+    const bool alike = mine->text() == header.call().text();
+    const auto by = [&](const Call& call) {
+      return alike ? " by " + std::string(to_string(call.algorithm)) : std::string();
+    };
     throw Error(ErrorCode::mismatch,
-                peer + " called " + numbered(header.sequence(), header.call()) + " where " + me +
-                    " called " + mine->text() + rule,
+                peer + " called " + numbered(header.sequence(), header.call()) + by(header.call()) +
+                    " where " + me + " called " + mine->text() + by(*mine) + rule,
                 where(operation, edge.peer));
   }
   if (!mine) {
@@ -288,7 +282,8 @@ Vitals::Stand Engine::stand(const Operation& operation) const {
     const std::uint64_t step = lane.instance / lanes * per_instance + lane.step;
     if (stand.steps != 0 && step >= stand.step) continue;
     stand.step = step;
-    stand.steps = (plan.instances() - l + lanes - 1) / lanes * per_instance;
+    // A lane may have none, if blocks have a length per rank.
+    stand.steps = (std::max(operation.instances_, l) - l + lanes - 1) / lanes * per_instance;
   }
   return stand;
 }
@@ -305,8 +300,8 @@ void Engine::throw_timeout(const Operation& operation) const {
 }
 
 void Engine::examine_stall(Nanoseconds now) {
-  if (queue_.empty()) return;
-  Operation& operation = *queue_.front();
+  if (idle()) return;
+  Operation& operation = *first_;
   if (const Nanoseconds time = stalled(now); time != 0) {
     history_.waited(operation.sequence_, operation.waiting_for_, time);
   }

@@ -15,7 +15,6 @@
 
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,9 +24,11 @@
 #include "base/clock.h"
 #include "collectives/lowering.h"
 #include "engine/announcement.h"
+#include "engine/custom_reduce.h"
 #include "engine/history.h"
 #include "engine/operation.h"
 #include "engine/plan.h"
+#include "engine/staging.h"
 #include "engine/vitals.h"
 #include "memory/registrar.h"
 #include "transport/transport.h"
@@ -77,6 +78,8 @@ class Engine {
 
   /// Queues a call. The buffers are the operation's until it is finished.
   std::shared_ptr<Operation> submit(const Call& call, const Buffers& buffers);
+  /// The same call again, by an operation of submit()'s that is finished; allocates nothing.
+  void resubmit(const std::shared_ptr<Operation>& operation);
   /// The same for a caller that stays until it is finished, one at a time: the operation is the
   /// engine's own, used again for the next such call, so that a small one allocates nothing.
   Operation& submit_blocking(const Call& call, const Buffers& buffers);
@@ -89,13 +92,11 @@ class Engine {
   void fail(const Error& error);
 
   [[nodiscard]] std::size_t scratch_bytes() const {
-    return (scratch_ == nullptr ? 0 : scratch_->size()) + (aside_ == nullptr ? 0 : aside_->size());
+    return (scratch_ == nullptr ? 0 : scratch_->size()) + staging_.bytes();
   }
-  [[nodiscard]] bool idle() const { return queue_.empty(); }
+  [[nodiscard]] bool idle() const { return first_ == nullptr; }
   /// The operation that is running; null if none is.
-  [[nodiscard]] const Operation* current() const {
-    return queue_.empty() ? nullptr : queue_.front().get();
-  }
+  [[nodiscard]] const Operation* current() const { return first_.get(); }
   /// What this rank is doing; may be read by any thread, as long as the engine lives.
   [[nodiscard]] const Vitals& vitals() const { return vitals_; }
   [[nodiscard]] const History& history() const { return history_; }
@@ -114,7 +115,7 @@ class Engine {
   friend class PutRun;
 
   const std::shared_ptr<const Plan>& plan_for(const Call& call);
-  void enqueue(std::shared_ptr<Operation> operation, const Call& call, const Buffers& buffers);
+  void enqueue(std::shared_ptr<Operation> operation);
   Edge& edge(int peer);
   bool link(Operation& operation);
   bool advance(Operation& operation);
@@ -128,8 +129,13 @@ class Engine {
   /// By what an average's sum is divided, in the last reduce of its elements: schedule.h,
   /// "Results".
   [[nodiscard]] std::uint32_t divisor() const { return static_cast<std::uint32_t>(options_.size); }
+  /// Combines sources_ into destinations_, which the caller has filled. `last`: gives results.
+  void combine(const Operation& operation, std::size_t count, bool last);
   void reserve_scratch(std::size_t bytes);
-  void set_input_aside(Operation& operation);
+  void stage(Operation& operation);
+  void store(Operation& operation) const;
+  [[nodiscard]] std::uint64_t input_count(const Operation& operation) const;
+  [[nodiscard]] std::uint64_t output_count(const Operation& operation) const;
 
   PlanOptions options_;
   Nanoseconds timeout_;
@@ -137,7 +143,9 @@ class Engine {
   std::shared_ptr<memory::Registrar> registrar_;
 
   std::vector<std::unique_ptr<Edge>> edges_;  ///< by rank; null until first used
-  std::deque<std::shared_ptr<Operation>> queue_;
+  // The queue, linked through the operations themselves, so that it allocates nothing.
+  std::shared_ptr<Operation> first_;
+  Operation* last_ = nullptr;
   std::shared_ptr<Operation> blocking_ = std::make_shared<Operation>();
   Nanoseconds now_ = 0;  ///< of this poll; 0: the caller has not looked at the clock yet
   std::uint64_t next_sequence_ = 0;
@@ -155,8 +163,8 @@ class Engine {
   std::shared_ptr<const Plan> last_plan_;
 
   std::shared_ptr<memory::Region> scratch_;
-  /// Inputs of calls that cannot be in place.
-  std::shared_ptr<memory::Region> aside_;
+  Staging staging_;
+  CustomReduce custom_;
   /// Room for the operands of one reduce.
   std::vector<const std::byte*> sources_;
   std::vector<std::byte*> destinations_;

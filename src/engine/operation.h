@@ -9,17 +9,29 @@
 #include <vector>
 
 #include "engine/call.h"
+#include "engine/extents.h"
 #include "engine/plan.h"
+#include "engine/staging.h"
 #include "engine/vitals.h"
 #include "memory/region.h"
 #include "paceline/error.h"
+#include "paceline/reduction.h"
 
 namespace paceline::engine {
 
-/// The caller's pointers. In place: equal. Zero elements: may be null.
+/// What a rank brings to a call besides its signature.
 struct Buffers {
+  /// The caller's pointers. In place: equal. Zero elements, or in pieces: may be null.
   const std::byte* input = nullptr;
   std::byte* output = nullptr;
+  /// Where the blocks are, if they have a length per rank; else null.
+  std::shared_ptr<const Extents> extents = {};
+  /// premul_sum: by what this rank's contribution is multiplied.
+  double factor = 0;
+  /// custom: the caller's function; else null.
+  std::shared_ptr<const ReduceFunction> function = {};
+  /// If input and output lie in pieces, these; else null.
+  std::shared_ptr<const Pieces> pieces = {};
 };
 
 /// How far one lane has come.
@@ -38,6 +50,9 @@ class Operation {
   [[nodiscard]] int waiting_for() const { return waiting_for_; }
   /// Any thread: true once done or failed.
   [[nodiscard]] bool finished() const { return finished_.load(std::memory_order_acquire); }
+  /// The operation of the same group that was submitted before it; null: none.
+  [[nodiscard]] const std::shared_ptr<Operation>& before() const { return before_; }
+  void set_before(std::shared_ptr<Operation> before) { before_ = std::move(before); }
   /// Why it failed; empty if it did not. Only after finished().
   [[nodiscard]] const std::optional<Error>& error() const { return error_; }
 
@@ -49,13 +64,20 @@ class Operation {
   void reset(const std::shared_ptr<const Plan>& plan, std::uint64_t sequence,
              const Buffers& buffers) {
     if (plan_ != plan) plan_ = plan;  // counting owners costs as much as the history
+    given_ = buffers;
+    again(sequence);
+  }
+  /// The same call on the same buffers.
+  void again(std::uint64_t sequence) {
     sequence_ = sequence;
-    buffers_ = buffers;
+    input_ = given_.input;
+    output_ = given_.output;
     phase_ = Phase::linking;
     eager_step_ = 0;
     announced_ = 0;
     lanes_.clear();
     waiting_for_ = Error::kNoRank;
+    staged_output_ = false;
     error_.reset();
     finished_.store(false, std::memory_order_relaxed);
   }
@@ -73,7 +95,13 @@ class Operation {
 
   std::shared_ptr<const Plan> plan_;
   std::uint64_t sequence_ = 0;
-  Buffers buffers_;
+  Buffers given_;
+  /// Where the steps find input and output: the caller's, or copies of them (staging.h).
+  const std::byte* input_ = nullptr;
+  std::byte* output_ = nullptr;
+  bool staged_output_ = false;
+  std::shared_ptr<Operation> next_;  ///< in the queue
+  std::shared_ptr<Operation> before_;
   Phase phase_ = Phase::linking;
 
   // eager
@@ -81,6 +109,7 @@ class Operation {
   // announced
   std::size_t announced_ = 0;  ///< peers told so far
   std::vector<LaneState> lanes_;
+  std::uint64_t instances_ = 0;
   std::shared_ptr<memory::Region> input_region_;
   std::shared_ptr<memory::Region> output_region_;
   /// What the slowest lane waits for; for the text of a time-out.

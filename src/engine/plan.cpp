@@ -22,7 +22,7 @@ Plan::Plan(const Call& call, const PlanOptions& options) : call_(call), size_(op
 }
 
 // Cuts the operation into instances of equal length (but for the last), as few as the segment size
-// allows, and makes the schedule of one of them.
+// allows.
 void Plan::cut(const PlanOptions& options) {
   const std::size_t element = size_of(call_.type);
   const collectives::Shape whole = shape();
@@ -38,6 +38,12 @@ void Plan::cut(const PlanOptions& options) {
                            kMaxInstanceBytes / parts) /
                       kCacheLine * kCacheLine);
   const std::uint64_t most = segment / element * pieces;
+  if (call_.per_rank()) {
+    instance_count_ = most;
+    lanes_ = options.lanes;  // which all ranks have, but not the same number of instances
+    make(options);
+    return;
+  }
   instances_ = std::max<std::uint64_t>(1, (call_.count + most - 1) / most);
   instance_count_ = call_.count;
   if (instances_ > 1) {
@@ -47,8 +53,13 @@ void Plan::cut(const PlanOptions& options) {
   }
   lanes_ = static_cast<int>(
       std::min<std::uint64_t>(static_cast<std::uint64_t>(options.lanes), instances_));
+  make(options);
+}
 
-  collectives::Shape part = whole;
+// The schedule of an instance, and the memory that it needs.
+void Plan::make(const PlanOptions& options) {
+  const std::size_t element = size_of(call_.type);
+  collectives::Shape part = shape();
   part.count = instance_count_;
   schedule_ = collectives::make_schedule(call_.collective, call_.algorithm, part, options.rank);
   if (schedule_ == nullptr) {
@@ -78,7 +89,7 @@ void Plan::scan(const PlanOptions& options) {
   chunked.size = grain.pieces;
   const std::uint64_t longest = collectives::chunk_bounds(chunked, 0).length *
                                 static_cast<std::uint64_t>(grain.blocks) * size_of(call_.type);
-  eager_ = instances_ == 1 && longest <= options.eager_bytes;
+  eager_ = !call_.per_rank() && instances_ == 1 && longest <= options.eager_bytes;
   if (eager_) eager_program_ = compile_eager(*schedule_, options.rank, size_of(call_.type));
 }
 

@@ -43,7 +43,8 @@ class Plan {
   [[nodiscard]] const std::vector<int>& peers() const { return peers_; }
 
   /// Instance i covers elements [i * instance_count, ...) of each block of the buffers; the last
-  /// one may be shorter. Lane l runs the instances l, l + lanes, ... one after the other.
+  /// one may be shorter. Lane l runs the instances l, l + lanes, ... one after the other. If blocks
+  /// have a length per rank, that decides how many there are, not the plan.
   [[nodiscard]] std::uint64_t instances() const { return instances_; }
   [[nodiscard]] int lanes() const { return lanes_; }
   [[nodiscard]] std::uint64_t instance_count() const { return instance_count_; }
@@ -83,9 +84,11 @@ class Plan {
 
  private:
   void cut(const PlanOptions& options);
+  void make(const PlanOptions& options);
   void scan(const PlanOptions& options);
   [[nodiscard]] collectives::Shape shape() const {
-    return {size_, call_.count, call_.root, kCacheLine / size_of(call_.type)};
+    const std::uint64_t count = call_.per_rank() ? 0 : call_.count;
+    return {size_, count, call_.root, kCacheLine / size_of(call_.type)};
   }
   [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> total(int rank) const {
     const Blocks blocks = blocks_of(call_.collective, rank, size_, call_.root);

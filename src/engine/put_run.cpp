@@ -42,9 +42,15 @@ Reach reach_of(const RemoteAddress& address, bool maps) {
 Announcement PutRun::describe(const Edge& edge) const {
   const Plan& plan = *operation_.plan_;
   Announcement a;
-  a.input = address_of(operation_.buffers_.input, operation_.input_region_.get(), edge.transport);
-  a.output =
-      address_of(operation_.buffers_.output, operation_.output_region_.get(), edge.transport);
+  a.input = address_of(operation_.input_, operation_.input_region_.get(), edge.transport);
+  a.output = address_of(operation_.output_, operation_.output_region_.get(), edge.transport);
+  if (extents_ != nullptr) {
+    const auto peer = static_cast<std::uint64_t>(edge.peer);
+    a.input.address += bytes(extents_->block(Buffer::input, peer).offset);
+    a.output.address += bytes(extents_->block(Buffer::output, peer).offset);
+    a.given = extents_->given_to(edge.peer);
+    a.got = extents_->got_from(edge.peer);
+  }
   a.scratch = address_of(engine_.scratch_->data(), engine_.scratch_.get(), edge.transport);
   a.lane_stride = plan.lane_stride();
   a.shadow_offset = plan.shadow_offset();
@@ -92,6 +98,7 @@ void PutRun::bind(Edge& edge, const Announcement& announcement) {
   const auto lanes = static_cast<std::uint64_t>(operation_.plan_->lanes());
   require_scratch(edge, announcement.shadow_offset, announcement.lane_stride);
   require_scratch(edge, announcement.lane_stride, kMostScratch / lanes);
+  if (extents_ != nullptr) compare_lengths(edge, announcement);
   edge.theirs = announcement;
   edge.reach.my_input = reach_of(edge.ours.input, maps);
   edge.reach.my_output = reach_of(edge.ours.output, maps);
@@ -101,6 +108,25 @@ void PutRun::bind(Edge& edge, const Announcement& announcement) {
   edge.reach.peer_scratch = reach_of(announcement.scratch, maps);
   edge.input = edge.output = edge.scratch = nullptr;
   edge.bound_for = operation_.sequence_ + 1;
+}
+
+// The block that one end gives is the one that the other gets.
+void PutRun::compare_lengths(const Edge& edge, const Announcement& theirs) const {
+  const std::uint64_t given = extents_->given_to(edge.peer);
+  const std::uint64_t got = extents_->got_from(edge.peer);
+  if (theirs.got == given && theirs.given == got) return;
+  const std::string me = "rank " + std::to_string(engine_.options_.rank);
+  const auto say = [](std::uint64_t gives, std::uint64_t gets) {
+    return std::to_string(gives) + " elements where " + std::to_string(gets) + " are expected";
+  };
+  throw Error(
+      ErrorCode::mismatch,
+      numbered(operation_.sequence_, operation_.call()) + ": " +
+          (theirs.given != got
+               ? engine_.peers_.name(edge.peer) + " gives " + me + " " + say(theirs.given, got)
+               : me + " gives " + engine_.peers_.name(edge.peer) + " " + say(given, theirs.got)) +
+          ": the counts of all ranks must fit each other",
+      engine_.where(operation_, edge.peer));
 }
 
 // What a peer says of its scratch is believed no further than it makes sense.
@@ -122,69 +148,18 @@ bool PutRun::map(Edge& edge, Buffer buffer) {
   };
   switch (buffer) {
     case Buffer::input:
-      return mapped(edge.input, edge.theirs.input, bytes(plan.input_count(edge.peer)));
+      return mapped(
+          edge.input, edge.theirs.input,
+          bytes(extents_ != nullptr ? extents_->got_from(edge.peer) : plan.input_count(edge.peer)));
     case Buffer::output:
-      return mapped(edge.output, edge.theirs.output, bytes(plan.output_count(edge.peer)));
+      return mapped(edge.output, edge.theirs.output,
+                    bytes(extents_ != nullptr ? extents_->given_to(edge.peer)
+                                              : plan.output_count(edge.peer)));
     case Buffer::scratch:
       break;
   }
   return mapped(edge.scratch, edge.theirs.scratch,
                 edge.theirs.lane_stride * static_cast<std::size_t>(plan.lanes()));
-}
-
-// --- addresses -----------------------------------------------------------------------------------
-
-PutRun::Bases PutRun::mine(Lane lane, std::uint64_t instance) const {
-  const Plan& plan = *operation_.plan_;
-  std::byte* start = engine_.scratch_->data() + lane * plan.lane_stride();
-  std::byte* scratch = start + plan.turn(instance) * (plan.shadow_offset() / 2);
-  // Steps never write to the input; the cast only lets one table serve sources and targets.
-  return {const_cast<std::byte*>(operation_.buffers_.input), operation_.buffers_.output, scratch,
-          start + plan.shadow_offset()};
-}
-
-PutRun::Bases PutRun::theirs(const Edge& edge, Lane lane, std::uint64_t instance) const {
-  const auto shifted = [](std::byte* base, std::size_t by) {
-    return base == nullptr ? nullptr : base + by;
-  };
-  const std::size_t start = lane * edge.theirs.lane_stride;
-  const std::size_t turn = operation_.plan_->turn(instance) * (edge.theirs.shadow_offset / 2);
-  return {edge.input, edge.output, shifted(edge.scratch, start + turn),
-          shifted(edge.scratch, start + edge.theirs.shadow_offset)};
-}
-
-std::byte* PutRun::at(const Bases& bases, const Slice& slice, std::uint64_t instance) const {
-  switch (slice.buffer) {
-    case Buffer::input:
-      return bases.input + bytes(operation_.plan_->element(instance, slice.offset));
-    case Buffer::output:
-      return bases.output + bytes(operation_.plan_->element(instance, slice.offset));
-    case Buffer::scratch:
-      break;
-  }
-  return bases.scratch + bytes(slice.offset);
-}
-
-RemoteAddress PutRun::remote(const Edge& edge, const Slice& slice, bool shadow, Lane lane,
-                             std::uint64_t instance) const {
-  RemoteAddress a;
-  if (slice.buffer == Buffer::scratch || shadow) {
-    a = edge.theirs.scratch;
-    const std::uint64_t shadow_offset = edge.theirs.shadow_offset;
-    a.address += lane * edge.theirs.lane_stride + bytes(slice.offset) +
-                 (shadow ? shadow_offset : operation_.plan_->turn(instance) * (shadow_offset / 2));
-    return a;
-  }
-  a = slice.buffer == Buffer::input ? edge.theirs.input : edge.theirs.output;
-  a.address += bytes(operation_.plan_->element(instance, slice.offset));
-  return a;
-}
-
-const transport::Registration* PutRun::registration_of(const Edge& edge, Buffer buffer) const {
-  const memory::Region* region = engine_.scratch_.get();
-  if (buffer == Buffer::input) region = operation_.input_region_.get();
-  if (buffer == Buffer::output) region = operation_.output_region_.get();
-  return region == nullptr ? nullptr : region->registration(edge.transport);
 }
 
 // --- steps ---------------------------------------------------------------------------------------
@@ -212,11 +187,14 @@ bool PutRun::advance() {
 bool PutRun::advance_lane(Lane lane, LaneState& state) {
   const Plan& plan = *operation_.plan_;
   bool moved = false;
-  while (state.instance < plan.instances()) {
+  while (state.instance < operation_.instances_) {
     const Schedule& schedule = plan.schedule();
     while (state.step < schedule.steps()) {
       const Step step = schedule.step(state.step);
-      if (!take(schedule, step, state.step, lane, state.instance)) return moved;
+      if (concerns(step.peer, state.instance) &&
+          !take(schedule, step, state.step, lane, state.instance)) {
+        return moved;
+      }
       moved = true;
       ++state.step;
       if (step.kind == StepKind::reduce && operation_.lanes_.size() > 1) return moved;
@@ -253,9 +231,8 @@ bool PutRun::put(const Step& step, Lane lane, std::uint64_t instance) {
   operation_.waiting_for_ = step.peer;
   if (!bound(edge)) return false;
   const collectives::LoweredPut lowered = collectives::lower_put(step, edge.reach);
-  const Plan& plan = *operation_.plan_;
-  const std::uint64_t count =
-      std::min(plan.clipped(instance, step.source), plan.clipped(instance, step.target));
+  const std::uint64_t count = std::min(clipped(step.source, instance, engine_.options_.rank),
+                                       clipped(step.target, instance, step.peer));
   if (!lowered.carries_data || count == 0) return edge.endpoint->signal(lane);
   const std::byte* source = at(mine(lane, instance), step.source, instance);
   return edge.endpoint->put(lane, {source, bytes(count)}, registration_of(edge, step.source.buffer),
@@ -269,7 +246,7 @@ bool PutRun::wait(const Step& step, Lane lane, std::uint64_t instance) {
   if (!bound(edge)) return false;
   if (edge.endpoint->arrived(lane) <= edge.consumed[lane]) return false;
   ++edge.consumed[lane];
-  const std::uint64_t count = operation_.plan_->clipped(instance, step.target);
+  const std::uint64_t count = clipped(step.target, instance, engine_.options_.rank);
   if (count != 0 && collectives::lowered_wait_copies(step, edge.reach)) {
     const Bases bases = mine(lane, instance);
     engine_.scratch_->kind().copy(at(bases, step.target, instance),
@@ -282,14 +259,14 @@ bool PutRun::wait(const Step& step, Lane lane, std::uint64_t instance) {
 // those in scratch do not know where a block ends.
 std::uint64_t PutRun::reduced(const Schedule& schedule, const Step& step, std::uint64_t i,
                               std::uint64_t instance) const {
-  const Plan& plan = *operation_.plan_;
-  std::uint64_t count = plan.clipped(instance, schedule.source(i, 0).slice);
-  if (instance + 1 != plan.instances()) return count;
-  for (int j = 1; j < step.sources; ++j) {
-    count = std::min(count, plan.clipped(instance, schedule.source(i, j).slice));
-  }
+  const auto clip = [&](const Operand& operand) {
+    return clipped(operand.slice, instance, operand.owner);
+  };
+  std::uint64_t count = clip(schedule.source(i, 0));
+  if (extents_ == nullptr && instance + 1 != operation_.instances_) return count;
+  for (int j = 1; j < step.sources; ++j) count = std::min(count, clip(schedule.source(i, j)));
   for (int j = 0; j < step.destinations; ++j) {
-    count = std::min(count, plan.clipped(instance, schedule.destination(i, j).slice));
+    count = std::min(count, clip(schedule.destination(i, j)));
   }
   return count;
 }
@@ -351,10 +328,9 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
     }
   }
   if (destinations.empty()) return true;
-  const Call& call = operation_.call();
-  const bool last = call.op == ReduceOp::avg && collectives::gives_results(schedule, i);
-  engine_.scratch_->kind().reduce(call.type, call.op, sources, destinations, count,
-                                  last ? engine_.divisor() : 1);
+  const bool last =
+      operation_.call().op == ReduceOp::avg && collectives::gives_results(schedule, i);
+  engine_.combine(operation_, count, last);
   return true;
 }
 

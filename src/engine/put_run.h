@@ -28,11 +28,13 @@ class PutRun {
     std::byte* output;
     std::byte* scratch;
     std::byte* shadow;
+    bool are_mine;
   };
 
   Announcement describe(const Edge& edge) const;
   void bind(Edge& edge, const Announcement& announcement);
   bool map(Edge& edge, collectives::Buffer buffer);
+  void compare_lengths(const Edge& edge, const Announcement& theirs) const;
   void require_scratch(const Edge& edge, std::uint64_t needed, std::uint64_t given) const;
 
   bool advance_lane(transport::Lane lane, LaneState& state);
@@ -50,6 +52,11 @@ class PutRun {
   [[nodiscard]] std::size_t bytes(std::uint64_t elements) const { return elements * element_; }
   [[nodiscard]] Bases mine(transport::Lane lane, std::uint64_t instance) const;
   [[nodiscard]] Bases theirs(const Edge& edge, transport::Lane lane, std::uint64_t instance) const;
+  [[nodiscard]] std::uint64_t element(const collectives::Slice& slice, std::uint64_t instance,
+                                      bool is_mine) const;
+  [[nodiscard]] std::uint64_t clipped(const collectives::Slice& slice, std::uint64_t instance,
+                                      int owner) const;
+  [[nodiscard]] bool concerns(int peer, std::uint64_t instance) const;
   [[nodiscard]] std::byte* at(const Bases& bases, const collectives::Slice& slice,
                               std::uint64_t instance) const;
   [[nodiscard]] transport::RemoteAddress remote(const Edge& edge, const collectives::Slice& slice,
@@ -60,6 +67,7 @@ class PutRun {
 
   Engine& engine_;
   Operation& operation_;
+  const Extents* const extents_ = operation_.given_.extents.get();
   std::size_t element_ = size_of(operation_.call().type);
 };
 

@@ -1,6 +1,6 @@
 // One kind of memory (the host's; another device's): everything that depends on where bytes live.
-// The layers above never ask which kind it is. To add a kind, implement this and list it in
-// memory_kind.cpp.
+// The layers above never ask which kind it is. To add a kind, implement this and make a KnownKind
+// of it.
 #pragma once
 
 #include <cstddef>
@@ -45,10 +45,25 @@ class MemoryKind {
 
 /// The kind that holds `pointer`; the host's if no other claims it.
 const MemoryKind& kind_of(const void* pointer);
+/// Whether another kind than the host's holds it: only that one can touch its bytes.
+bool is_foreign(const void* pointer);
 /// The kind of a device; throws Error (unsupported) if this build has none.
 const MemoryKind& kind_of(Device device);
 
 /// The host's memory (host_memory.cpp).
 const MemoryKind& host_memory();
+
+/// Makes a kind known for as long as it lives, which is as long as memory of that kind is used.
+class KnownKind {
+ public:
+  /// Throws Error (internal) if there are too many.
+  explicit KnownKind(const MemoryKind& kind);
+  ~KnownKind();
+  KnownKind(const KnownKind&) = delete;
+  KnownKind& operator=(const KnownKind&) = delete;
+
+ private:
+  const MemoryKind& kind_;
+};
 
 }  // namespace paceline::memory

@@ -13,7 +13,7 @@ namespace {
 
 void check(const ReduceCall& call) {
   if (offers(call.op, call.type) && !call.sources.empty() && !call.destinations.empty() &&
-      call.divisor != 0) {
+      call.divisor != 0 && (call.op != ReduceOp::custom || call.sources.size() == 1)) {
     return;
   }
   throw Error(ErrorCode::internal,

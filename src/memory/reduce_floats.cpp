@@ -39,6 +39,7 @@ void RunType(const ReduceCall& call) {
     case ReduceOp::band:
     case ReduceOp::bor:
     case ReduceOp::bxor:
+    case ReduceOp::custom:
       return;  // not offered
   }
 }

@@ -48,6 +48,7 @@ void Integer(const ReduceCall& call) {
     case ReduceOp::bxor:
       return run_any<Plain<std::uint8_t>, Xor>(sources, destinations, count * sizeof(T));
     case ReduceOp::premul_sum:
+    case ReduceOp::custom:
       return;  // not offered
   }
 }
@@ -67,6 +68,7 @@ void Boolean(const ReduceCall& call) {
       return run_any<Truth, Xor>(sources, destinations, count);
     case ReduceOp::avg:
     case ReduceOp::premul_sum:
+    case ReduceOp::custom:
       return;  // not offered
   }
 }

@@ -40,7 +40,10 @@ std::shared_ptr<Region> Registrar::make(const MemoryKind& kind, Allocation alloc
   auto region =
       std::make_shared<Region>(kind, std::move(allocation), bytes, origin, weak_from_this());
   const transport::MemoryView view{region->data(), bytes, region->allocation_.shareable.get()};
+  // No wire reaches another kind's memory: its operations work on copies.
+  const bool reachable = kind.kind() == Device::Kind::host;
   for (transport::Transport* t : transports_) {
+    if (!reachable) break;
     region->registrations_.push_back(closed_ ? nullptr : t->register_memory(view));
   }
   log_.debug(LogComponent::memory, [&] {
@@ -169,7 +172,7 @@ std::size_t Memory::size() const noexcept {
   return region_ ? region_->size() : 0;
 }
 Device Memory::device() const noexcept {
-  return Device::host();
+  return region_ ? Device(region_->kind().kind()) : Device::host();
 }
 bool Memory::mappable() const noexcept {
   return region_ && region_->mappable();

@@ -95,7 +95,7 @@ TEST(Options, NonsenseIsRefusedWithWhatIsAllowed) {
     return "";
   };
   EXPECT_NE(refusal({"-b", "8X"}).find("allowed: bytes"), std::string::npos);
-  EXPECT_NE(refusal({"-o", "premul_sum"}).find("all, sum, prod, min, max"), std::string::npos);
+  EXPECT_NE(refusal({"-o", "custom"}).find("all, sum, prod, min, max"), std::string::npos);
   EXPECT_NE(refusal({"-d", "quarter"}).find("float32"), std::string::npos);
   EXPECT_NE(refusal({"-d", "half", "-o", "bor"}).find("band, bor and bxor the integers"),
             std::string::npos);

@@ -5,12 +5,14 @@
 #include <vector>
 
 #include "collectives/schedule.h"
+#include "support/fake_device.h"
 #include "support/world.h"
 
 namespace paceline {
 namespace {
 
 using testing_support::expect_error;
+using testing_support::FakeDevice;
 using testing_support::run_world;
 
 constexpr std::int32_t kUntouched = 0x7abcdef1;
@@ -108,23 +110,33 @@ void perform(Communicator& comm, const Call& call, const std::int32_t* in, std::
   }
 }
 
-enum class Kind : std::uint8_t { plain, allocated, by_rank };
+enum class Kind : std::uint8_t { plain, allocated, by_rank, foreign };
 
-/// A buffer of either kind with a margin around it.
+/// What the test looks at to see a pointer's elements.
+std::int32_t* seen(const std::int32_t* pointer) {
+  std::byte* const behind = FakeDevice::get().behind(pointer);
+  return behind == nullptr ? const_cast<std::int32_t*>(pointer)
+                           : reinterpret_cast<std::int32_t*>(behind);
+}
+
+/// A buffer of any kind with a margin around it.
 class Buffer {
  public:
-  Buffer(Communicator& comm, std::size_t elements, bool allocated) : elements_(elements) {
+  Buffer(Communicator& comm, std::size_t elements, Kind kind) : elements_(elements) {
     const std::size_t all = elements + 2 * kMargin;
-    if (allocated) {
-      memory_ = comm.allocate(all * sizeof(std::int32_t));
-      begin_ = memory_->as<std::int32_t>().data();
-    } else {
+    if (kind == Kind::plain) {
       plain_.resize(all);
-      begin_ = plain_.data();
+      data_ = plain_.data();
+    } else {
+      memory_ = comm.allocate(all * sizeof(std::int32_t),
+                              kind == Kind::foreign ? Device(FakeDevice::kKind) : Device::host());
+      EXPECT_EQ(memory_->mappable(), kind == Kind::allocated) << comm.rank();
+      data_ = reinterpret_cast<std::int32_t*>(memory_->data());
     }
+    begin_ = seen(data_);
     std::fill(begin_, begin_ + all, kUntouched);
   }
-  [[nodiscard]] std::int32_t* data() const { return begin_ + kMargin; }
+  [[nodiscard]] std::int32_t* data() const { return data_ + kMargin; }
   void expect_margins(const Call& call) const {
     for (std::size_t i = 0; i < kMargin; ++i) {
       ASSERT_EQ(begin_[i], kUntouched) << "before the buffer, rank " << call.rank;
@@ -136,16 +148,19 @@ class Buffer {
   std::size_t elements_;
   std::optional<Memory> memory_;
   std::vector<std::int32_t> plain_;
-  std::int32_t* begin_ = nullptr;
+  std::int32_t* data_ = nullptr;
+  std::int32_t* begin_ = nullptr;  ///< as the test sees it
 };
 
 void check(Communicator& comm, const Call& call, Kind kind, bool in_place) {
-  const bool allocated = kind == Kind::allocated || (kind == Kind::by_rank && call.rank % 2 == 0);
+  const bool even = call.rank % 2 == 0;
+  const Kind of_first = kind != Kind::by_rank ? kind : even ? Kind::allocated : Kind::plain;
+  const Kind of_second = kind != Kind::by_rank ? kind : even ? Kind::plain : Kind::allocated;
   const std::size_t inputs = call.inputs();
   const std::size_t outputs = call.outputs();
   // All in one buffer, or in two.
-  const Buffer first(comm, std::max(inputs, outputs), allocated);
-  const Buffer second(comm, outputs, allocated != (kind == Kind::by_rank));
+  const Buffer first(comm, std::max(inputs, outputs), of_first);
+  const Buffer second(comm, outputs, of_second);
   std::int32_t* in = first.data();
   std::int32_t* out = second.data();
   if (in_place) {
@@ -153,8 +168,11 @@ void check(Communicator& comm, const Call& call, Kind kind, bool in_place) {
     out = first.data() + (outputs < inputs && outputs > 0 ? own : 0);
     in = first.data() + (inputs < outputs && inputs > 0 ? own : 0);
   }
-  for (std::size_t i = 0; i < inputs; ++i) in[i] = value(call.rank, i);
+  std::int32_t* const filled = seen(in);
+  for (std::size_t i = 0; i < inputs; ++i) filled[i] = value(call.rank, i);
   perform(comm, call, in, out);
+  in = seen(in);
+  out = seen(out);
   for (std::size_t i = 0; i < outputs; ++i) {
     ASSERT_EQ(out[i], call.expected(i))
         << to_string(call.collective) << " of " << call.count << ", rank " << call.rank << " of "
@@ -181,7 +199,7 @@ TEST_P(Collectives, GiveWhatTheyAreDefinedToGive) {
         ASSERT_EQ(comm.algorithm_for(c.collective, 1000, DataType::int32), c.algorithm);
         int turn = 0;
         for (const std::size_t count : {0u, 1u, 3u, 64u, 1000u, 4099u, 20'011u}) {
-          for (const Kind kind : {Kind::plain, Kind::allocated, Kind::by_rank}) {
+          for (const Kind kind : {Kind::plain, Kind::allocated, Kind::by_rank, Kind::foreign}) {
             for (const bool in_place : {false, true}) {
               // In place and out of place meet both in time.
               const ReduceOp op = turn / 2 % 2 == 0 ? ReduceOp::sum : ReduceOp::avg;

@@ -33,6 +33,7 @@ int combine(ReduceOp op, bool truth, int a, int b) {
     case ReduceOp::sum:
     case ReduceOp::avg:
     case ReduceOp::premul_sum:
+    case ReduceOp::custom:
       return truth ? a | b : a + b;
     case ReduceOp::prod:
       return a * b;

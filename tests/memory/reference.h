@@ -72,6 +72,7 @@ T combine_integers(ReduceOp op, T a, T b) {
     case ReduceOp::sum:
     case ReduceOp::avg:
     case ReduceOp::premul_sum:
+    case ReduceOp::custom:
       return static_cast<T>(x + y);
     case ReduceOp::prod:
       return static_cast<T>(x * y);

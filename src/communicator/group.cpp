@@ -1,0 +1,59 @@
+// Calls that are collected and launched together.
+#include <string>
+#include <utility>
+
+#include "communicator/core.h"
+
+namespace paceline {
+
+void CommunicatorCore::refuse_in_group(const char* what) const {
+  if (!group_) return;
+  throw Error(ErrorCode::invalid_argument,
+              std::string(what) + " cannot be part of a group, in which " +
+                  std::to_string(group_->size()) + " calls are collected: end the group first");
+}
+
+void CommunicatorCore::group_begin() {
+  const std::lock_guard guard(*lock_);
+  throw_if_failed();
+  if (group_) {
+    throw Error(ErrorCode::invalid_argument,
+                "group_begin() was called in a group that is still open, with " +
+                    std::to_string(group_->size()) + " calls in it: end that one first");
+  }
+  group_.emplace();
+}
+
+std::shared_ptr<engine::Operation> CommunicatorCore::group_end_async() {
+  const std::lock_guard guard(*lock_);
+  if (!group_) {
+    throw Error(ErrorCode::invalid_argument,
+                "group_end() was called without a group_begin() before it");
+  }
+  std::vector<ReadyCall> calls = std::move(*group_);
+  group_.reset();
+  throw_if_failed();
+  const std::size_t given = calls.size();
+  calls = fuse(std::move(calls), config_.rank, config_.size);
+  log_.debug(LogComponent::communicator, [&] {
+    return "a group of " + std::to_string(given) + " calls is launched as " +
+           std::to_string(calls.size());
+  });
+  // They run one after the other, so the last one's end is the end of all.
+  std::shared_ptr<engine::Operation> last;
+  for (ReadyCall& ready : calls) {
+    auto operation = engine_->submit(with_algorithm(ready.call), ready.buffers);
+    operation->set_before(std::move(last));
+    last = std::move(operation);
+  }
+  if (last == nullptr) return nullptr;
+  turn(0);
+  if (!last->finished()) start_pump();
+  return last;
+}
+
+void CommunicatorCore::group_end() {
+  if (const auto last = group_end_async()) wait(*last);
+}
+
+}  // namespace paceline
