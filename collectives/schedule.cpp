@@ -4,6 +4,7 @@
 #include <array>
 
 #include "collectives/chunks.h"
+#include "collectives/shares.h"
 #include "collectives/topology.h"
 
 namespace paceline::collectives {
@@ -52,6 +53,21 @@ Grain a_chunk_per_rank(const Shape& shape) {
 Grain halves_without_guests(const Shape& shape) {
   return Folding(shape.size).guests > 0 ? Grain{} : half_of_a_block(shape);
 }
+/// Inside the host where a rank has the largest part. Across hosts go pieces of a share.
+Grain part_of_a_host(const Shape& shape) {
+  if (shape.placement == nullptr || shape.placement->hosts() == 1) return a_chunk_per_rank(shape);
+  const Placement& placement = *shape.placement;
+  if (placement.most_ranks() == 1) {
+    return grain_of(Collective::all_reduce, all_reduce_across(placement.hosts()),
+                    {.size = placement.hosts()});
+  }
+  const Shares shares(shape);
+  int driven = 1;
+  for (int host = 0; host < placement.hosts(); ++host) {
+    if (placement.ranks_on(host) > 1) driven = std::max(driven, shares.most_driven(host));
+  }
+  return {.pieces = shares.number(), .blocks = driven, .segments = placement.hosts()};
+}
 /// The root's largest child's. Bruck's all_gather puts as much: all that doubling has, or lacks.
 Grain largest_subtree(const Shape& shape) {
   return {.blocks = std::max(1, BinomialTree{.size = shape.size}.largest_subtree())};
@@ -72,7 +88,8 @@ constexpr Offer kAllReduce[] = {
     {Algorithm::recursive_doubling, recursive_doubling_all_reduce, whole_block},
     {Algorithm::direct, direct_all_reduce, a_chunk_per_rank},
     {Algorithm::halving_doubling, halving_doubling_all_reduce, halves_without_guests},
-    {Algorithm::tree, tree_all_reduce, half_of_a_block}};
+    {Algorithm::tree, tree_all_reduce, half_of_a_block},
+    {Algorithm::hierarchical, hierarchical_all_reduce, part_of_a_host}};
 constexpr Offer kBroadcast[] = {
     {Algorithm::binomial, binomial_broadcast, whole_block},
     {Algorithm::direct, direct_broadcast, whole_block},

@@ -104,6 +104,8 @@ struct Operand {
   Slice fallback = {};
 };
 
+class Placement;
+
 /// What all ranks know about an operation (or one instance of it).
 struct Shape {
   int size = 1;             ///< ranks
@@ -112,6 +114,9 @@ struct Shape {
   /// Chunks start at multiples of this many elements where they can, so that ranks do not write
   /// into each other's cache lines: 64 / bytes of an element.
   std::uint64_t alignment = 16;
+  /// Which ranks are on which host, of `size` ranks; null: all on one. Only hierarchical asks; its
+  /// schedules go on to use it.
+  const Placement* placement = nullptr;
 };
 
 /// Random access with O(1) state. Immutable; any thread.
@@ -154,6 +159,9 @@ bool offers(Collective collective, Algorithm algorithm);
 struct Grain {
   int pieces = 1;
   int blocks = 1;
+  /// How many segments the longest may have. More than one where those that cross a wire are as
+  /// many times shorter.
+  int segments = 1;
 };
 Grain grain_of(Collective collective, Algorithm algorithm, const Shape& shape);
 
@@ -163,6 +171,7 @@ std::unique_ptr<Schedule> ring_reduce_scatter(const Shape& shape, int rank);
 std::unique_ptr<Schedule> ring_all_gather(const Shape& shape, int rank);
 std::unique_ptr<Schedule> recursive_doubling_all_reduce(const Shape& shape, int rank);
 std::unique_ptr<Schedule> halving_doubling_all_reduce(const Shape& shape, int rank);
+std::unique_ptr<Schedule> hierarchical_all_reduce(const Shape& shape, int rank);
 std::unique_ptr<Schedule> tree_all_reduce(const Shape& shape, int rank);
 std::unique_ptr<Schedule> tree_broadcast(const Shape& shape, int rank);
 std::unique_ptr<Schedule> tree_reduce(const Shape& shape, int rank);

@@ -29,6 +29,10 @@ Algorithm CommunicatorCore::choose_algorithm(Collective collective, std::size_t 
     case Collective::all_reduce:
       if (bytes <= config_.eager_bytes) return Algorithm::recursive_doubling;
       if (mapped) return Algorithm::direct;
+      // Several ranks on some host, and several hosts: the wires carry what each host sums up.
+      if (bytes > kLargestDoubling && roster_.hosts() > 1 && roster_.hosts() < config_.size) {
+        return Algorithm::hierarchical;
+      }
       return bytes <= kLargestDoubling ? Algorithm::recursive_doubling : Algorithm::ring;
     case Collective::broadcast:
       return !mapped && ranks > 2 && bytes >= kSmallestScattered ? Algorithm::scatter_all_gather
