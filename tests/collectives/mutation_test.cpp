@@ -186,7 +186,7 @@ TEST(Mutations, NoStepOfAnyAlgorithmIsSuperfluous) {
         Shape shape{.size = size, .count = 1000};  // no chunk is empty
         if (what.collective == Collective::barrier) shape.count = 0;
         for (int broken = 0; broken < size; ++broken) {
-          const auto good = make_schedule(what.collective, what.algorithm, shape, broken);
+          const auto good = schedule_of(what, shape, broken);
           for (std::uint64_t i = 0; i < good->steps(); ++i) {
             const StepKind kind = good->step(i).kind;
             // A flush only matters in place, and a barrier has nothing to flush or reduce.
@@ -305,7 +305,7 @@ TEST(Mutations, AScratchOverrun) {
     // Where every rank has scratch to lack, or one at least.
     std::uint64_t scratch = 0;
     for (int rank = 0; rank < shape.size; ++rank) {
-      scratch += make_schedule(what.collective, what.algorithm, shape, rank)->scratch();
+      scratch += schedule_of(what, shape, rank)->scratch();
     }
     if (scratch == 0 || what.collective == Collective::barrier) continue;
     class Less final : public Mutation {
@@ -376,7 +376,7 @@ TEST(Mutations, AWaitThatComesTooLate) {
     if (what.collective == Collective::barrier) continue;
     bool tried = false;
     for (int broken = 0; broken < shape.size; ++broken) {
-      const auto good = make_schedule(what.collective, what.algorithm, shape, broken);
+      const auto good = schedule_of(what, shape, broken);
       for (std::uint64_t i = 0; i < good->steps(); ++i) {
         const Step wait = good->step(i);
         if (wait.kind != StepKind::wait || wait.target.length == 0) continue;
