@@ -1,50 +1,29 @@
 #!/usr/bin/env python3
 """Two hosts made of two network namespaces and a cable between them; two ranks on each."""
 
-import os
-import subprocess
 import time
 
 import support
 from support import ProcessTest, paths, tell
+import two_hosts
 
-ADDRESSES = ("10.77.0.1", "10.77.0.2")
-ROOT = f"{ADDRESSES[0]}:5000"  # nobody else is in the namespace
 TIMEOUT = 10
 
 
 class TwoHosts(ProcessTest):
     def setUp(self):
         super().setUp()
-        if os.geteuid() != 0:
-            self.fail("network namespaces need root: run this test as root")
-        self.hosts = [f"paceline-{os.getpid()}-{side}" for side in "ab"]
-        for host in self.hosts:
-            self.ip("netns", "add", host)
-            # Run after the ranks are dead: cleanups go backwards, so the ranks' is done again here.
-            self.addCleanup(self.remove, host)
-        one, other = self.hosts
-        self.ip("-n", one, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns",
-                other)
-        for host, address in zip(self.hosts, ADDRESSES):
-            self.ip("-n", host, "addr", "add", f"{address}/24", "dev", "eth0")
-            self.ip("-n", host, "link", "set", "lo", "up")
-            self.ip("-n", host, "link", "set", "eth0", "up")
-
-    def ip(self, *words: str):
-        result = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
-        self.assertEqual(result.returncode, 0, f"ip {' '.join(words)}: {result.stderr}")
-
-    def remove(self, host: str):
-        self.end_processes()
-        self.ip("netns", "del", host)
+        self.hosts = two_hosts.TwoHosts()
+        self.enterContext(self.hosts)
+        # Cleanups go backwards: the ranks are dead before their hosts vanish.
+        self.addCleanup(self.end_processes)
 
     def start_on_both(self, **variables) -> list:
         """Ranks 0 and 1 on one host, 2 and 3 on the other."""
         return self.start_ranks(
             4, [paths.perf, "-b", "8", "-e", "64K", "-f", "8"],
-            inside=lambda rank: ["ip", "netns", "exec", self.hosts[rank // 2]],
-            PACELINE_ROOT=ROOT, PACELINE_TIMEOUT=TIMEOUT, **variables)
+            inside=lambda rank: self.hosts.inside(rank // 2),
+            PACELINE_ROOT=two_hosts.ROOT, PACELINE_TIMEOUT=TIMEOUT, **variables)
 
     def test_with_a_secret(self):
         ranks = self.start_on_both(PACELINE_SECRET="the secret of this job")
