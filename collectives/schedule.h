@@ -171,7 +171,6 @@ std::unique_ptr<Schedule> ring_reduce_scatter(const Shape& shape, int rank);
 std::unique_ptr<Schedule> ring_all_gather(const Shape& shape, int rank);
 std::unique_ptr<Schedule> recursive_doubling_all_reduce(const Shape& shape, int rank);
 std::unique_ptr<Schedule> halving_doubling_all_reduce(const Shape& shape, int rank);
-std::unique_ptr<Schedule> hierarchical_all_reduce(const Shape& shape, int rank);
 std::unique_ptr<Schedule> tree_all_reduce(const Shape& shape, int rank);
 std::unique_ptr<Schedule> tree_broadcast(const Shape& shape, int rank);
 std::unique_ptr<Schedule> tree_reduce(const Shape& shape, int rank);
@@ -190,6 +189,10 @@ std::unique_ptr<Schedule> binomial_scatter(const Shape& shape, int rank);
 std::unique_ptr<Schedule> bruck_all_gather(const Shape& shape, int rank);
 std::unique_ptr<Schedule> bruck_all_to_all(const Shape& shape, int rank);
 std::unique_ptr<Schedule> scatter_all_gather_broadcast(const Shape& shape, int rank);
+std::unique_ptr<Schedule> hierarchical_all_reduce(const Shape& shape, int rank);
+std::unique_ptr<Schedule> hierarchical_reduce_scatter(const Shape& shape, int rank);
+std::unique_ptr<Schedule> hierarchical_all_gather(const Shape& shape, int rank);
+std::unique_ptr<Schedule> hierarchical_broadcast(const Shape& shape, int rank);
 
 /// The algorithms that offer a collective: those for which offers() is true.
 std::span<const Algorithm> algorithms_of(Collective collective);

@@ -134,18 +134,46 @@ TEST(Hierarchical, EachHostSendsTheLeastPossible) {
   }
 }
 
+// Every block, or sum of one, leaves for each other host once.
+TEST(Hierarchical, BlocksCrossTheWiresOnce) {
+  constexpr std::uint64_t kCount = 1000;
+  for (int size = 2; size <= 12; ++size) {
+    for (const Placement* placement : placements(size)) {
+      const Shape shape{.size = size, .count = kCount, .root = size / 2, .placement = placement};
+      const auto others = static_cast<std::uint64_t>(placement->hosts() - 1);
+      const auto gathered = sent_by_hosts(kHierarchicalAllGather, shape);
+      const auto scattered = sent_by_hosts(kHierarchicalReduceScatter, shape);
+      const auto broadcast = sent_by_hosts(kHierarchicalBroadcast, shape);
+      std::uint64_t all = 0;
+      for (int host = 0; host < placement->hosts(); ++host) {
+        const auto h = static_cast<std::size_t>(host);
+        const auto ranks = static_cast<std::uint64_t>(placement->ranks_on(host));
+        EXPECT_EQ(gathered[h], ranks * others * kCount);
+        EXPECT_EQ(scattered[h], (static_cast<std::uint64_t>(size) - ranks) * kCount);
+        all += broadcast[h];
+      }
+      EXPECT_LE(all, 2 * others * kCount);
+      if (placement->hosts() <= 4) {
+        EXPECT_EQ(all, others * kCount);
+      }
+    }
+  }
+}
+
 // On hosts of one size each rank talks to the others of its host and to its counterparts.
 TEST(Hierarchical, RanksTalkToTheirHostAndTheirCounterparts) {
   const Placement* placement = in_turn(12, 3);
   const Shape shape{.size = 12, .count = 100'000, .placement = placement};
   for (int rank = 0; rank < shape.size; ++rank) {
-    const auto schedule = hierarchical_all_reduce(shape, rank);
-    for (std::uint64_t i = 0; i < schedule->steps(); ++i) {
-      const int peer = schedule->step(i).peer;
-      if (peer < 0) continue;
-      const bool neighbour = placement->host_of(peer) == placement->host_of(rank);
-      const bool counterpart = placement->local(peer) == placement->local(rank);
-      EXPECT_NE(neighbour, counterpart);
+    for (const Case& what : kHierarchicalCases) {
+      const auto schedule = make_schedule(what.collective, what.algorithm, shape, rank);
+      for (std::uint64_t i = 0; i < schedule->steps(); ++i) {
+        const int peer = schedule->step(i).peer;
+        if (peer < 0) continue;
+        const bool neighbour = placement->host_of(peer) == placement->host_of(rank);
+        const bool counterpart = placement->local(peer) == placement->local(rank);
+        EXPECT_NE(neighbour, counterpart) << what.name;
+      }
     }
   }
 }

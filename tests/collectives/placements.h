@@ -10,7 +10,8 @@
 namespace paceline::collectives {
 
 /// What knows of hosts.
-inline constexpr Case kHierarchicalCases[] = {kHierarchical};
+inline constexpr Case kHierarchicalCases[] = {kHierarchical, kHierarchicalReduceScatter,
+                                              kHierarchicalAllGather, kHierarchicalBroadcast};
 
 /// As for sizes: a sanitizer makes the verifier ten times slower, and finds nothing in schedules.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

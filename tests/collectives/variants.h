@@ -34,6 +34,12 @@ inline constexpr Case kHalving = {Collective::all_reduce, Algorithm::halving_dou
                                   "halving_doubling"};
 inline constexpr Case kHierarchical = {Collective::all_reduce, Algorithm::hierarchical,
                                        "hierarchical"};
+inline constexpr Case kHierarchicalReduceScatter = {
+    Collective::reduce_scatter, Algorithm::hierarchical, "hierarchical reduce_scatter"};
+inline constexpr Case kHierarchicalAllGather = {Collective::all_gather, Algorithm::hierarchical,
+                                                "hierarchical all_gather"};
+inline constexpr Case kHierarchicalBroadcast = {Collective::broadcast, Algorithm::hierarchical,
+                                                "hierarchical broadcast"};
 inline constexpr Case kTree = {Collective::all_reduce, Algorithm::tree, "tree"};
 inline constexpr Case kBinomial = {Collective::broadcast, Algorithm::binomial, "binomial"};
 inline constexpr Case kDirectBroadcast = {Collective::broadcast, Algorithm::direct,
@@ -72,6 +78,9 @@ inline constexpr Case kCases[] = {kRing,
                                   kHalving,
                                   kTree,
                                   kHierarchical,
+                                  kHierarchicalReduceScatter,
+                                  kHierarchicalAllGather,
+                                  kHierarchicalBroadcast,
                                   kBinomial,
                                   kDirectBroadcast,
                                   kTreeBroadcast,

@@ -21,7 +21,7 @@ class TwoHosts(ProcessTest):
     def start_on_both(self, **variables) -> list:
         """Ranks 0 and 1 on one host, 2 and 3 on the other."""
         return self.start_ranks(
-            4, [paths.perf, "-b", "8", "-e", "64K", "-f", "8"],
+            4, [paths.perf, "-b", "8", "-e", "256K", "-f", "8"],
             inside=lambda rank: self.hosts.inside(rank // 2),
             PACELINE_ROOT=two_hosts.ROOT, PACELINE_TIMEOUT=TIMEOUT, **variables)
 
@@ -32,6 +32,7 @@ class TwoHosts(ProcessTest):
             self.assert_ended(rank, 0)
         self.assert_ended(ranks[0], 0, r"# ranks +4 on 2 hosts\n",
                           r"# wires +shm 2 pairs, tcp 4 pairs\n", r"\n +32768 +8192 +float32 ",
+                          r"\n +262144 +65536 +float32 .* hierarchical\n",
                           r"# Out of bounds values : 0 OK\n")
         for line in ranks[0].output().splitlines():
             if line.startswith(("# ranks", "# wires", "# Out")):
