@@ -2,9 +2,10 @@
 // there in memory. A host takes in n for each rank of the others, which is the least possible, from
 // all of its ranks and by all of its ranks.
 //
-//   across   my block is put to its driver on each other host (drivers.h), beginning with the host
-//            behind mine
-//   own      it is copied into my output and given to all on my host
+//   copy     my block into my output; in place it is there, and nothing may be under way from it
+//   across   it is put to its driver on each other host (drivers.h), beginning with the host behind
+//            mine
+//   own      and given to all on my host
 //   relay    of each block that I drive: wait for it, acknowledge it, give it to all on my host
 //   collect  what my host's other ranks give: their own blocks, and those that they drive
 //
@@ -39,8 +40,8 @@ class HierarchicalAllGather final : public Schedule {
       collect_.add(driven_.by(host_.before(i)).size() + 2);
     }
     for (const std::uint64_t steps :
-         {host_.other_hosts(), 1 + peers_, driven_.by(rank).size() * relay_steps(),
-          collect_.steps(), peers_, host_.other_hosts()}) {
+         {std::uint64_t{1}, host_.other_hosts(), giving_steps(),
+          driven_.by(rank).size() * relay_steps(), collect_.steps(), peers_, host_.other_hosts()}) {
       sections_.add(steps);
     }
   }
@@ -50,14 +51,12 @@ class HierarchicalAllGather final : public Schedule {
   [[nodiscard]] Step step(std::uint64_t i) const override {
     const Place at = find(i);
     switch (at.section) {
+      case Section::copy:
+        return {.kind = StepKind::reduce, .sources = 1, .destinations = 1};
       case Section::across:
-        return {.kind = StepKind::put,
-                .peer = driver(at.step),
-                .source = block(shape_, Buffer::input),
-                .target = output(rank_)};
+        return put(driver(at.step), rank_, false);
       case Section::own:
-        if (at.step > 0) return give(host_.after(at.step - 1), rank_);
-        return {.kind = StepKind::reduce, .sources = 1, .destinations = host_.ranks()};
+        return give(rank_, at.step);
       case Section::relay:
         return relay(driven(at.step), at.step % relay_steps());
       case Section::collect:
@@ -72,23 +71,27 @@ class HierarchicalAllGather final : public Schedule {
 
   [[nodiscard]] Operand source(std::uint64_t i, int) const override {
     const Place at = find(i);
-    if (at.section == Section::own) return {rank_, block(shape_, Buffer::input), {}};
-    return {rank_, output(driven(at.step)), {}};
+    if (at.section == Section::copy) return {rank_, block(shape_, Buffer::input), {}};
+    return {rank_, output(given(at)), {}};
   }
-  // The own output is the first, where it is one; the peers' follow in the order of the puts.
   [[nodiscard]] Operand destination(std::uint64_t i, int j) const override {
     const Place at = find(i);
-    if (at.section == Section::own) {
-      const int owner = j == 0 ? rank_ : host_.after(static_cast<std::uint64_t>(j - 1));
-      return {owner, output(rank_), {}};
-    }
-    return {host_.after(static_cast<std::uint64_t>(j)), output(driven(at.step)), {}};
+    if (at.section == Section::copy) return {rank_, output(rank_), {}};
+    return {host_.after(static_cast<std::uint64_t>(j)), output(given(at)), {}};
   }
   [[nodiscard]] std::uint64_t scratch() const override { return 0; }
 
  private:
   /// In this order.
-  enum class Section : std::uint8_t { across, own, relay, collect, heard_on_host, heard_across };
+  enum class Section : std::uint8_t {
+    copy,
+    across,
+    own,
+    relay,
+    collect,
+    heard_on_host,
+    heard_across
+  };
   struct Place {
     Section section;
     std::uint64_t step;
@@ -98,18 +101,26 @@ class HierarchicalAllGather final : public Schedule {
     return {static_cast<Section>(at.section), at.step};
   }
 
-  /// wait, signal; with somebody else on the host also reduce, and a put to each.
-  [[nodiscard]] std::uint64_t relay_steps() const { return peers_ == 0 ? 2 : 3 + peers_; }
+  /// reduce, a put to each peer; needless where the reduce has stored the block. Nothing where
+  /// there is nobody else.
+  [[nodiscard]] std::uint64_t giving_steps() const { return peers_ == 0 ? 0 : 1 + peers_; }
+  [[nodiscard]] Step give(int number, std::uint64_t step) const {
+    if (step > 0) return put(host_.after(step - 1), number, true);
+    return {.kind = StepKind::reduce, .sources = 1, .destinations = host_.ranks() - 1};
+  }
+  /// wait, signal, give.
+  [[nodiscard]] std::uint64_t relay_steps() const { return 2 + giving_steps(); }
   [[nodiscard]] int driven(std::uint64_t relay_step) const {
     return driven_.by(rank_)[relay_step / relay_steps()];
   }
   [[nodiscard]] Step relay(int number, std::uint64_t step) const {
     if (step == 0) return {.kind = StepKind::wait, .peer = number, .target = output(number)};
     if (step == 1) return {.kind = StepKind::signal, .peer = number};
-    if (step == 2) {
-      return {.kind = StepKind::reduce, .sources = 1, .destinations = host_.ranks() - 1};
-    }
-    return give(host_.after(step - 3), number);
+    return give(number, step - 2);
+  }
+  /// The block that a step of `own` or `relay` gives.
+  [[nodiscard]] int given(const Place& at) const {
+    return at.section == Section::own ? rank_ : driven(at.step);
   }
 
   [[nodiscard]] Step collect(std::uint64_t step) const {
@@ -126,13 +137,12 @@ class HierarchicalAllGather final : public Schedule {
     return driver_of(placement_, rank_, host_.host_after(i));
   }
   [[nodiscard]] Slice output(int number) const { return block(shape_, Buffer::output, number); }
-  /// Needless where the reduce before it has stored the block there.
-  [[nodiscard]] Step give(int peer, int number) const {
+  [[nodiscard]] Step put(int peer, int number, bool elidable) const {
     return {.kind = StepKind::put,
             .peer = peer,
             .source = output(number),
             .target = output(number),
-            .elidable = true};
+            .elidable = elidable};
   }
 
   Shape shape_;
