@@ -8,6 +8,7 @@
 //   across   an all_reduce of each of my shares among its drivers, one on each host. Its input is
 //            the partial sum, its output the output
 //   publish  my part of the output goes to every other rank on the host
+//   collect  theirs come in
 //
 // Exposed parts are read in place where memory is mapped, and else arrive in a slot of scratch per
 // peer. A rank that is alone on its host takes its input for the partial sum. Without a placement
@@ -37,7 +38,9 @@
 #include <vector>
 
 #include "collectives/embedded.h"
+#include "collectives/own_host.h"
 #include "collectives/schedule.h"
+#include "collectives/sections.h"
 #include "collectives/shares.h"
 #include "collectives/topology.h"
 
@@ -50,9 +53,8 @@ class Hierarchical final : public Schedule {
       : placement_(*shape.placement),
         shares_(shape),
         rank_(rank),
-        host_(placement_.host_of(rank)),
-        local_(placement_.local(rank)),
-        peers_(static_cast<std::uint64_t>(placement_.ranks_on(host_) - 1)) {
+        host_(placement_, rank),
+        peers_(host_.peers()) {
     Shape across = shape;
     across.placement = nullptr;
     across.size = placement_.hosts();
@@ -63,68 +65,84 @@ class Hierarchical final : public Schedule {
       across.count = shares_.share(Buffer::input, share).length;
       across_.push_back(schedule_across(across));
     }
+    const bool alone = peers_ == 0;
+    for (const std::uint64_t steps : {peers_, alone ? 0 : peers_ + 1,
+                                      across_.size() * across_.front()->steps(), peers_, peers_}) {
+      sections_.add(steps);
+    }
   }
 
-  // A put and a wait for each peer, reduce; the steps across; a put and a wait for each peer.
-  [[nodiscard]] std::uint64_t steps() const override { return publish_begin() + 2 * peers_; }
+  [[nodiscard]] std::uint64_t steps() const override { return sections_.steps(); }
 
   [[nodiscard]] Step step(std::uint64_t i) const override {
-    if (i < peers_) {
-      const int peer = after(i);
-      return {.kind = StepKind::put,
-              .peer = peer,
-              .source = shares_.part(Buffer::input, peer),
-              .target = slot(peer, rank_),
-              .elidable = true};
+    const Place at = find(i);
+    switch (at.section) {
+      case Section::expose:
+        return expose(host_.after(at.step));
+      case Section::combine: {
+        if (at.step == peers_) {
+          return {.kind = StepKind::reduce, .sources = host_.ranks(), .destinations = 1};
+        }
+        const int peer = host_.before(at.step);
+        return {.kind = StepKind::wait, .peer = peer, .target = slot(rank_, peer)};
+      }
+      case Section::across: {
+        const Share share = share_at(at);
+        return renamed(share.schedule.step(share.step), host_.number(), share.names);
+      }
+      case Section::publish: {
+        const Slice result = shares_.part(Buffer::output, rank_);
+        return {.kind = StepKind::put,
+                .peer = host_.after(at.step),
+                .source = result,
+                .target = result};
+      }
+      case Section::collect: {
+        const int peer = host_.before(at.step);
+        return {.kind = StepKind::wait, .peer = peer, .target = shares_.part(Buffer::output, peer)};
+      }
     }
-    if (i < 2 * peers_) {
-      const int peer = before(i - peers_);
-      return {.kind = StepKind::wait, .peer = peer, .target = slot(rank_, peer)};
-    }
-    if (i < across_begin()) {
-      return {.kind = StepKind::reduce, .sources = placement_.ranks_on(host_), .destinations = 1};
-    }
-    if (i < publish_begin()) {
-      const Across at = across(i);
-      return renamed(at.schedule.step(at.step), host_, NamesOfShare(*this, at.share));
-    }
-    if (i < publish_begin() + peers_) {
-      const Slice result = shares_.part(Buffer::output, rank_);
-      return {.kind = StepKind::put,
-              .peer = after(i - publish_begin()),
-              .source = result,
-              .target = result};
-    }
-    const int peer = before(i - publish_begin() - peers_);
-    return {.kind = StepKind::wait, .peer = peer, .target = shares_.part(Buffer::output, peer)};
+    return {};
   }
 
   [[nodiscard]] Operand source(std::uint64_t i, int j) const override {
-    if (i >= across_begin()) {
-      const Across at = across(i);
-      return renamed(at.schedule.source(at.step, j), host_, NamesOfShare(*this, at.share));
+    const Place at = find(i);
+    if (at.section == Section::across) {
+      const Share share = share_at(at);
+      return renamed(share.schedule.source(share.step, j), host_.number(), share.names);
     }
-    const int owner = placement_.rank_at(host_, j);
+    const int owner = host_.rank(j);
     const Slice part = shares_.part(Buffer::input, rank_);
     if (owner == rank_) return {owner, part, {}};
     return {owner, part, slot(rank_, owner)};
   }
 
   [[nodiscard]] Operand destination(std::uint64_t i, int j) const override {
-    if (i >= across_begin()) {
-      const Across at = across(i);
-      return renamed(at.schedule.destination(at.step, j), host_, NamesOfShare(*this, at.share));
+    const Place at = find(i);
+    if (at.section == Section::across) {
+      const Share share = share_at(at);
+      return renamed(share.schedule.destination(share.step, j), host_.number(), share.names);
     }
-    Slice partial = shares_.part(Buffer::scratch, rank_);
-    partial.offset = partial_begin(host_);
-    return {rank_, partial, {}};
+    const std::uint64_t length = shares_.part(Buffer::input, rank_).length;
+    return {rank_, {Buffer::scratch, partial_begin(host_.number()), length}, {}};
   }
 
   [[nodiscard]] std::uint64_t scratch() const override {
-    return slots_begin(host_) + across_.size() * room_across_;
+    return slots_begin(host_.number()) + across_.size() * room_across_;
   }
 
  private:
+  /// In this order.
+  enum class Section : std::uint8_t { expose, combine, across, publish, collect };
+  struct Place {
+    Section section;
+    std::uint64_t step;
+  };
+  [[nodiscard]] Place find(std::uint64_t i) const {
+    const Sections::At at = sections_.find(i);
+    return {static_cast<Section>(at.section), at.step};
+  }
+
   /// What the schedule across calls its input is a share of the partial sum, and so on.
   class NamesOfShare final : public Names {
    public:
@@ -157,34 +175,27 @@ class Hierarchical final : public Schedule {
   };
 
   [[nodiscard]] std::unique_ptr<Schedule> schedule_across(const Shape& shape) const {
-    return make_schedule(Collective::all_reduce, all_reduce_across(shape.size), shape, host_);
+    return make_schedule(Collective::all_reduce, all_reduce_across(shape.size), shape,
+                         host_.number());
   }
-  /// A step of the embedded schedules.
-  struct Across {
+  /// A step of the embedded schedules, which are taken in step.
+  struct Share {
     const Schedule& schedule;
-    int share;
+    NamesOfShare names;
     std::uint64_t step;
   };
-  [[nodiscard]] Across across(std::uint64_t i) const {
-    const std::uint64_t driven = across_.size();
-    const std::uint64_t number = (i - across_begin()) % driven;
-    return {*across_[number], shares_.first(rank_) + static_cast<int>(number),
-            (i - across_begin()) / driven};
+  [[nodiscard]] Share share_at(const Place& at) const {
+    const std::uint64_t number = at.step % across_.size();
+    return {*across_[number], NamesOfShare(*this, shares_.first(rank_) + static_cast<int>(number)),
+            at.step / across_.size()};
   }
 
-  [[nodiscard]] std::uint64_t across_begin() const { return peers_ == 0 ? 0 : 2 * peers_ + 1; }
-  [[nodiscard]] std::uint64_t publish_begin() const {
-    return across_begin() + across_.size() * across_.front()->steps();
-  }
-
-  /// The peers on my host in the order in which I put to them, and in which they put to me.
-  [[nodiscard]] int after(std::uint64_t i) const {
-    return placement_.rank_at(
-        host_, wrapped(local_ + 1 + static_cast<int>(i), placement_.ranks_on(host_)));
-  }
-  [[nodiscard]] int before(std::uint64_t i) const {
-    return placement_.rank_at(
-        host_, wrapped(local_ - 1 - static_cast<int>(i), placement_.ranks_on(host_)));
+  [[nodiscard]] Step expose(int peer) const {
+    return {.kind = StepKind::put,
+            .peer = peer,
+            .source = shares_.part(Buffer::input, peer),
+            .target = slot(peer, rank_),
+            .elidable = true};
   }
 
   // The scratch of a host's ranks: a slot for each peer on the host, the partial sum, then what the
@@ -195,8 +206,7 @@ class Hierarchical final : public Schedule {
   }
   /// Where `owner` receives what `peer`, on the same host, exposes to it.
   [[nodiscard]] Slice slot(int owner, int peer) const {
-    const int number = placement_.local(peer) - (peer < owner ? 0 : 1);
-    return {Buffer::scratch, static_cast<std::uint64_t>(number) * room_of_part(host_),
+    return {Buffer::scratch, host_.index(owner, peer) * room_of_part(host_.number()),
             shares_.part(Buffer::input, owner).length};
   }
   [[nodiscard]] std::uint64_t partial_begin(int host) const {
@@ -209,11 +219,11 @@ class Hierarchical final : public Schedule {
   const Placement& placement_;
   Shares shares_;
   int rank_;
-  int host_;
-  int local_;
+  OwnHost host_;
   std::uint64_t peers_;                            ///< on my host
   std::uint64_t room_across_;                      ///< scratch for one share's schedule
   std::vector<std::unique_ptr<Schedule>> across_;  ///< of my shares; at least one
+  Sections sections_;
 };
 
 }  // namespace
