@@ -1,5 +1,6 @@
 #include "collectives/placement.h"
 
+#include <algorithm>
 #include <map>
 
 namespace paceline::collectives {

@@ -6,7 +6,6 @@
 // Immutable; a shape refers to one, and the schedules that are made of it do so too.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <vector>

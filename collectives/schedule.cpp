@@ -63,7 +63,8 @@ Grain half_of_the_blocks(const Shape& shape) {
 }
 
 /// Where ranks drive parts: as much as one of them drives at most on a host with others, or what
-/// the algorithm across puts if there is no such host. That puts pieces of a share.
+/// the algorithm across puts if there is no such host. That puts pieces of a share: those are
+/// segments.
 Grain parts_on_hosts(const Shape& shape, Collective collective, Algorithm across) {
   const Placement& placement = *shape.placement;
   const Grain of_share = grain_of(collective, across, {.size = placement.hosts()});
@@ -73,7 +74,7 @@ Grain parts_on_hosts(const Shape& shape, Collective collective, Algorithm across
   for (int host = 0; host < placement.hosts(); ++host) {
     if (placement.ranks_on(host) > 1) driven = std::max(driven, shares.most_driven(host));
   }
-  return {.pieces = shares.number(), .blocks = driven, .segments = of_share.pieces};
+  return {.pieces = shares.number(), .blocks = driven, .segments = of_share.pieces * driven};
 }
 bool on_one_host(const Shape& shape) {
   return shape.placement == nullptr || shape.placement->hosts() == 1;

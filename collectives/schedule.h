@@ -159,8 +159,8 @@ bool offers(Collective collective, Algorithm algorithm);
 struct Grain {
   int pieces = 1;
   int blocks = 1;
-  /// How many segments the longest may have. More than one where those that cross a wire are as
-  /// many times shorter.
+  /// How many segments long the longest may be: more than one if it stays on a host, and what goes
+  /// over wires is as many times shorter.
   int segments = 1;
 };
 Grain grain_of(Collective collective, Algorithm algorithm, const Shape& shape);

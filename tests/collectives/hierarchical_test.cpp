@@ -197,7 +197,7 @@ TEST(Hierarchical, IsDirectOnOneHost) {
   }
 }
 
-// As many segments as hosts: what crosses a wire is a share cut by the number of hosts.
+// A segment is what crosses a wire: in a ring of six hosts a sixth of a share, between two a half.
 TEST(Hierarchical, GrainKnowsWhatCrossesWires) {
   const auto grain = [](const Placement* placement) {
     return grain_of(Collective::all_reduce, Algorithm::hierarchical,
@@ -211,7 +211,7 @@ TEST(Hierarchical, GrainKnowsWhatCrossesWires) {
   const Grain unequal = grain(placed(7, [](int rank) { return rank < 5 ? 0 : 1; }));
   EXPECT_EQ(unequal.pieces, 5);
   EXPECT_EQ(unequal.blocks, 3);
-  EXPECT_EQ(unequal.segments, 2);
+  EXPECT_EQ(unequal.segments, 6);
   const Grain singles = grain(in_blocks(3, 1));
   EXPECT_EQ(singles.pieces, 3);
   EXPECT_EQ(singles.segments, 1);
