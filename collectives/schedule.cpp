@@ -4,6 +4,7 @@
 #include <array>
 
 #include "collectives/chunks.h"
+#include "collectives/shares.h"
 #include "collectives/topology.h"
 
 namespace paceline::collectives {
@@ -61,6 +62,32 @@ Grain half_of_the_blocks(const Shape& shape) {
   return {.blocks = std::max(1, shape.size / 2)};
 }
 
+/// Where ranks drive parts: as much as one of them drives at most on a host with others, or what
+/// the algorithm across puts if there is no such host. That puts pieces of a share: those are
+/// segments.
+Grain parts_on_hosts(const Shape& shape, Collective collective, Algorithm across) {
+  const Placement& placement = *shape.placement;
+  const Grain of_share = grain_of(collective, across, {.size = placement.hosts()});
+  if (placement.most_ranks() == 1) return of_share;
+  const Shares shares(shape);
+  int driven = 1;
+  for (int host = 0; host < placement.hosts(); ++host) {
+    if (placement.ranks_on(host) > 1) driven = std::max(driven, shares.most_driven(host));
+  }
+  return {.pieces = shares.number(), .blocks = driven, .segments = of_share.pieces * driven};
+}
+bool on_one_host(const Shape& shape) {
+  return shape.placement == nullptr || shape.placement->hosts() == 1;
+}
+Grain parts_reduced(const Shape& shape) {
+  if (on_one_host(shape)) return a_chunk_per_rank(shape);
+  return parts_on_hosts(shape, Collective::all_reduce, all_reduce_across(shape.placement->hosts()));
+}
+Grain parts_broadcast(const Shape& shape) {
+  if (on_one_host(shape)) return whole_block(shape);
+  return parts_on_hosts(shape, Collective::broadcast, broadcast_across(shape.placement->hosts()));
+}
+
 std::unique_ptr<Schedule> barrier(const Shape& shape, int rank) {
   Shape nothing = shape;
   nothing.count = 0;
@@ -72,18 +99,23 @@ constexpr Offer kAllReduce[] = {
     {Algorithm::recursive_doubling, recursive_doubling_all_reduce, whole_block},
     {Algorithm::direct, direct_all_reduce, a_chunk_per_rank},
     {Algorithm::halving_doubling, halving_doubling_all_reduce, halves_without_guests},
-    {Algorithm::tree, tree_all_reduce, half_of_a_block}};
+    {Algorithm::tree, tree_all_reduce, half_of_a_block},
+    {Algorithm::hierarchical, hierarchical_all_reduce, parts_reduced}};
 constexpr Offer kBroadcast[] = {
     {Algorithm::binomial, binomial_broadcast, whole_block},
     {Algorithm::direct, direct_broadcast, whole_block},
     {Algorithm::tree, tree_broadcast, half_of_a_block},
-    {Algorithm::scatter_all_gather, scatter_all_gather_broadcast, half_of_a_block}};
+    {Algorithm::scatter_all_gather, scatter_all_gather_broadcast, half_of_a_block},
+    {Algorithm::hierarchical, hierarchical_broadcast, parts_broadcast}};
 constexpr Offer kBarrier[] = {{Algorithm::recursive_doubling, barrier, whole_block}};
-constexpr Offer kReduceScatter[] = {{Algorithm::ring, ring_reduce_scatter, whole_block},
-                                    {Algorithm::direct, direct_reduce_scatter, whole_block}};
+constexpr Offer kReduceScatter[] = {
+    {Algorithm::ring, ring_reduce_scatter, whole_block},
+    {Algorithm::direct, direct_reduce_scatter, whole_block},
+    {Algorithm::hierarchical, hierarchical_reduce_scatter, whole_block}};
 constexpr Offer kAllGather[] = {{Algorithm::ring, ring_all_gather, whole_block},
                                 {Algorithm::direct, direct_all_gather, whole_block},
-                                {Algorithm::bruck, bruck_all_gather, largest_subtree}};
+                                {Algorithm::bruck, bruck_all_gather, largest_subtree},
+                                {Algorithm::hierarchical, hierarchical_all_gather, whole_block}};
 constexpr Offer kAllToAll[] = {{Algorithm::direct, direct_all_to_all, whole_block},
                                {Algorithm::bruck, bruck_all_to_all, half_of_the_blocks}};
 constexpr Offer kReduce[] = {{Algorithm::binomial, binomial_reduce, whole_block},

@@ -104,6 +104,8 @@ struct Operand {
   Slice fallback = {};
 };
 
+class Placement;
+
 /// What all ranks know about an operation (or one instance of it).
 struct Shape {
   int size = 1;             ///< ranks
@@ -112,6 +114,9 @@ struct Shape {
   /// Chunks start at multiples of this many elements where they can, so that ranks do not write
   /// into each other's cache lines: 64 / bytes of an element.
   std::uint64_t alignment = 16;
+  /// Which ranks are on which host, of `size` ranks; null: all on one. Only hierarchical asks; its
+  /// schedules go on to use it.
+  const Placement* placement = nullptr;
 };
 
 /// Random access with O(1) state. Immutable; any thread.
@@ -154,6 +159,9 @@ bool offers(Collective collective, Algorithm algorithm);
 struct Grain {
   int pieces = 1;
   int blocks = 1;
+  /// How many segments long the longest may be: more than one if it stays on a host, and what goes
+  /// over wires is as many times shorter.
+  int segments = 1;
 };
 Grain grain_of(Collective collective, Algorithm algorithm, const Shape& shape);
 
@@ -181,6 +189,10 @@ std::unique_ptr<Schedule> binomial_scatter(const Shape& shape, int rank);
 std::unique_ptr<Schedule> bruck_all_gather(const Shape& shape, int rank);
 std::unique_ptr<Schedule> bruck_all_to_all(const Shape& shape, int rank);
 std::unique_ptr<Schedule> scatter_all_gather_broadcast(const Shape& shape, int rank);
+std::unique_ptr<Schedule> hierarchical_all_reduce(const Shape& shape, int rank);
+std::unique_ptr<Schedule> hierarchical_reduce_scatter(const Shape& shape, int rank);
+std::unique_ptr<Schedule> hierarchical_all_gather(const Shape& shape, int rank);
+std::unique_ptr<Schedule> hierarchical_broadcast(const Shape& shape, int rank);
 
 /// The algorithms that offer a collective: those for which offers() is true.
 std::span<const Algorithm> algorithms_of(Collective collective);

@@ -65,6 +65,7 @@ constexpr std::array kAlgorithms = {
     Spelling{Algorithm::tree, "tree"},
     Spelling{Algorithm::bruck, "bruck"},
     Spelling{Algorithm::scatter_all_gather, "scatter_all_gather"},
+    Spelling{Algorithm::hierarchical, "hierarchical"},
 };
 constexpr std::array kIbNotify = {
     Spelling{IbNotify::automatic, "auto"},

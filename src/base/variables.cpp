@@ -115,7 +115,7 @@ bool read_ib_notify(Config& config, std::string_view text) {
 }
 
 bool valid_algorithm(const Config& config) {
-  return config.algorithm <= Algorithm::scatter_all_gather;
+  return config.algorithm <= Algorithm::hierarchical;
 }
 
 bool valid_segment(const Config& config) {
@@ -226,8 +226,8 @@ constexpr std::array kVariables = {
              [](const C& c) { return std::to_string(c.tcp_links); }},
     Variable{
         "PACELINE_ALGORITHM", "algorithm",
-        "automatic, ring, recursive_doubling, direct, binomial, halving_doubling, tree, bruck or "
-        "scatter_all_gather",
+        "automatic, ring, recursive_doubling, direct, binomial, halving_doubling, tree, bruck, "
+        "scatter_all_gather or hierarchical",
         "How those collectives run that offer it. The others, and all with automatic, choose by "
         "size, and alike on every rank.",
         read_algorithm, valid_algorithm,

@@ -66,7 +66,8 @@ CommunicatorCore::CommunicatorCore(const Config& config, std::shared_ptr<Store> 
 
   registrar_ = std::make_shared<memory::Registrar>(links_->transports(), lock_, log_);
   const engine::PlanOptions options{config_.rank,          config_.size,  config_.eager_bytes,
-                                    config_.segment_bytes, config_.lanes, log_};
+                                    config_.segment_bytes, config_.lanes, log_,
+                                    roster_.placement()};
   const auto timeout = std::chrono::duration_cast<std::chrono::nanoseconds>(config_.timeout);
   engine_ = std::make_unique<engine::Engine>(options, timeout.count(), *links_, registrar_,
                                              config_.history);

@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <set>
+#include <map>
 
 #include "paceline/error.h"
 
@@ -79,17 +79,19 @@ Roster::Roster(int rank, const std::vector<Bytes>& cards) {
     cards_.push_back(RankCard::read(static_cast<int>(r), cards[r]));
   }
   const std::string& here = (*this)[rank].host_id;
-  std::set<std::string> hosts;
+  std::map<std::string, int> hosts;  // numbered as they come
+  std::vector<int> host_of;
   cpu_set_t cores;
   CPU_ZERO(&cores);
   ranks_on_host_ = 0;
   for (const RankCard& card : cards_) {
-    hosts.insert(card.host_id);
+    host_of.push_back(
+        hosts.try_emplace(card.host_id, static_cast<int>(hosts.size())).first->second);
     if (card.host_id != here) continue;
     ++ranks_on_host_;
     CPU_OR(&cores, &cores, &card.cores);
   }
-  hosts_ = static_cast<int>(hosts.size());
+  placement_ = std::make_shared<const collectives::Placement>(host_of);
   // A set that could not be read is empty: then say nothing about crowding.
   if (const int count = CPU_COUNT(&cores); count > 0) {
     ranks_per_core_ = (ranks_on_host_ + count - 1) / count;

@@ -5,10 +5,12 @@
 #include <sched.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/wire.h"
+#include "collectives/placement.h"
 #include "paceline/config.h"
 
 namespace paceline {
@@ -57,14 +59,18 @@ class Roster {
   /// "rank 3 (node7, pid 4711)".
   [[nodiscard]] std::string name(int rank) const;
   [[nodiscard]] int ranks_on_host() const { return ranks_on_host_; }
-  [[nodiscard]] int hosts() const { return hosts_; }
+  [[nodiscard]] int hosts() const { return placement_ == nullptr ? 1 : placement_->hosts(); }
+  /// Which ranks are on which host.
+  [[nodiscard]] const std::shared_ptr<const collectives::Placement>& placement() const {
+    return placement_;
+  }
   /// Ranks on this host by the cores that they may run on, rounded up; at least 1.
   [[nodiscard]] int ranks_per_core() const { return ranks_per_core_; }
 
  private:
   std::vector<RankCard> cards_;
   int ranks_on_host_ = 1;
-  int hosts_ = 1;
+  std::shared_ptr<const collectives::Placement> placement_;
   int ranks_per_core_ = 1;
 };
 

@@ -9,7 +9,8 @@ namespace paceline::engine {
 
 using collectives::Grain;
 
-Plan::Plan(const Call& call, const PlanOptions& options) : call_(call), size_(options.size) {
+Plan::Plan(const Call& call, const PlanOptions& options)
+    : call_(call), size_(options.size), placement_(options.placement) {
   cut(options);
   scan(options);
   options.log.debug(LogComponent::engine, [&] {
@@ -34,7 +35,8 @@ void Plan::cut(const PlanOptions& options) {
       pieces, static_cast<std::uint64_t>(std::max(blocks.input, blocks.output)));
 
   const std::size_t segment = std::max<std::size_t>(
-      kCacheLine, std::min(options.segment_bytes / static_cast<std::size_t>(grain.blocks),
+      kCacheLine, std::min(options.segment_bytes * static_cast<std::size_t>(grain.segments) /
+                               static_cast<std::size_t>(grain.blocks),
                            kMaxInstanceBytes / parts) /
                       kCacheLine * kCacheLine);
   const std::uint64_t most = segment / element * pieces;

@@ -11,6 +11,7 @@
 
 #include "base/layout.h"
 #include "base/log.h"
+#include "collectives/placement.h"
 #include "collectives/schedule.h"
 #include "engine/call.h"
 #include "engine/eager_program.h"
@@ -24,6 +25,8 @@ struct PlanOptions {
   std::size_t segment_bytes = 128 * 1024;
   int lanes = 2;
   Logger log = {};
+  /// Which ranks are on which host; null: all on one.
+  std::shared_ptr<const collectives::Placement> placement = {};
 };
 
 /// What an instance may cover at most, over all chunks or blocks. Scratch is lanes times about
@@ -88,7 +91,7 @@ class Plan {
   void scan(const PlanOptions& options);
   [[nodiscard]] collectives::Shape shape() const {
     const std::uint64_t count = call_.per_rank() ? 0 : call_.count;
-    return {size_, count, call_.root, kCacheLine / size_of(call_.type)};
+    return {size_, count, call_.root, kCacheLine / size_of(call_.type), placement_.get()};
   }
   [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> total(int rank) const {
     const Blocks blocks = blocks_of(call_.collective, rank, size_, call_.root);
@@ -98,6 +101,7 @@ class Plan {
 
   Call call_;
   int size_ = 1;
+  std::shared_ptr<const collectives::Placement> placement_;  ///< the schedule uses it
   bool eager_ = false;
   EagerProgram eager_program_;
   std::uint64_t instances_ = 1;

@@ -176,6 +176,15 @@ Mutate changing(const Changed::Change& change) {
   });
 }
 
+/// Whether a reduce stores anything where it need not be mapped.
+bool stores_here(const Schedule& schedule, std::uint64_t i, int rank) {
+  const int destinations = schedule.step(i).destinations;
+  for (int j = 0; j < destinations; ++j) {
+    if (schedule.destination(i, j).owner == rank) return true;
+  }
+  return false;
+}
+
 constexpr Shape kFour = {.size = 4, .count = 400};
 
 // Whatever step is left out of any algorithm, on any rank: it is not correct without.
@@ -186,12 +195,17 @@ TEST(Mutations, NoStepOfAnyAlgorithmIsSuperfluous) {
         Shape shape{.size = size, .count = 1000};  // no chunk is empty
         if (what.collective == Collective::barrier) shape.count = 0;
         for (int broken = 0; broken < size; ++broken) {
-          const auto good = make_schedule(what.collective, what.algorithm, shape, broken);
+          const auto good = schedule_of(what, shape, broken);
           for (std::uint64_t i = 0; i < good->steps(); ++i) {
             const StepKind kind = good->step(i).kind;
             // A flush only matters in place, and a barrier has nothing to flush or reduce.
             if (kind == StepKind::flush) continue;
             if (shape.count == 0 && kind == StepKind::reduce) continue;
+            // Where it stores nothing, the puts behind it do all.
+            if (kind == StepKind::reduce && wiring == Wiring::puttable &&
+                !stores_here(*good, i, broken)) {
+              continue;
+            }
             const Proof proof{.what = what, .shape = shape, .wiring = wiring};
             expect_caught(
                 proof,
@@ -305,7 +319,7 @@ TEST(Mutations, AScratchOverrun) {
     // Where every rank has scratch to lack, or one at least.
     std::uint64_t scratch = 0;
     for (int rank = 0; rank < shape.size; ++rank) {
-      scratch += make_schedule(what.collective, what.algorithm, shape, rank)->scratch();
+      scratch += schedule_of(what, shape, rank)->scratch();
     }
     if (scratch == 0 || what.collective == Collective::barrier) continue;
     class Less final : public Mutation {
@@ -376,7 +390,7 @@ TEST(Mutations, AWaitThatComesTooLate) {
     if (what.collective == Collective::barrier) continue;
     bool tried = false;
     for (int broken = 0; broken < shape.size; ++broken) {
-      const auto good = make_schedule(what.collective, what.algorithm, shape, broken);
+      const auto good = schedule_of(what, shape, broken);
       for (std::uint64_t i = 0; i < good->steps(); ++i) {
         const Step wait = good->step(i);
         if (wait.kind != StepKind::wait || wait.target.length == 0) continue;

@@ -63,9 +63,10 @@ constexpr Collective kCollectives[] = {
     Collective::reduce_scatter, Collective::all_gather, Collective::all_to_all,
     Collective::reduce,         Collective::gather,     Collective::scatter};
 constexpr Algorithm kAlgorithms[] = {
-    Algorithm::automatic, Algorithm::ring,     Algorithm::recursive_doubling,
-    Algorithm::direct,    Algorithm::binomial, Algorithm::halving_doubling,
-    Algorithm::tree,      Algorithm::bruck,    Algorithm::scatter_all_gather};
+    Algorithm::automatic,   Algorithm::ring,     Algorithm::recursive_doubling,
+    Algorithm::direct,      Algorithm::binomial, Algorithm::halving_doubling,
+    Algorithm::tree,        Algorithm::bruck,    Algorithm::scatter_all_gather,
+    Algorithm::hierarchical};
 
 TEST(MakeSchedule, OffersEachCollectiveByItsAlgorithmsOnly) {
   const Shape shape{.size = 4, .count = 10};
@@ -90,7 +91,7 @@ TEST(MakeSchedule, OffersEachCollectiveByItsAlgorithmsOnly) {
 std::uint64_t longest_put(const Case& what, const Shape& shape) {
   std::uint64_t longest = 0;
   for (int rank = 0; rank < shape.size; ++rank) {
-    const auto schedule = make_schedule(what.collective, what.algorithm, shape, rank);
+    const auto schedule = schedule_of(what, shape, rank);
     for (std::uint64_t i = 0; i < schedule->steps(); ++i) {
       const Step step = schedule->step(i);
       if (step.kind == StepKind::put) longest = std::max(longest, step.source.length);
@@ -106,7 +107,8 @@ TEST(GrainOf, BoundsEveryPutTightly) {
     for (int size = 1; size <= 33; ++size) {
       for (const std::uint64_t count : {0U, 1U, 17U, 100U, 129U, 5041U, 221'760U}) {
         for (const std::uint64_t alignment : {1U, 16U}) {
-          const Shape shape{.size = size, .count = count, .root = size / 3, .alignment = alignment};
+          const Shape shape = on_hosts(
+              what, {.size = size, .count = count, .root = size / 3, .alignment = alignment});
           const Grain grain = grain_of(what.collective, what.algorithm, shape);
           const Shape cut{.size = grain.pieces, .count = count, .alignment = alignment};
           const std::uint64_t bound =

@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <functional>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "collectives/placement.h"
 #include "collectives/schedule.h"
 #include "collectives/verifier.h"
 
@@ -30,6 +32,14 @@ inline constexpr Case kDoubling = {Collective::all_reduce, Algorithm::recursive_
 inline constexpr Case kDirect = {Collective::all_reduce, Algorithm::direct, "direct"};
 inline constexpr Case kHalving = {Collective::all_reduce, Algorithm::halving_doubling,
                                   "halving_doubling"};
+inline constexpr Case kHierarchical = {Collective::all_reduce, Algorithm::hierarchical,
+                                       "hierarchical"};
+inline constexpr Case kHierarchicalReduceScatter = {
+    Collective::reduce_scatter, Algorithm::hierarchical, "hierarchical reduce_scatter"};
+inline constexpr Case kHierarchicalAllGather = {Collective::all_gather, Algorithm::hierarchical,
+                                                "hierarchical all_gather"};
+inline constexpr Case kHierarchicalBroadcast = {Collective::broadcast, Algorithm::hierarchical,
+                                                "hierarchical broadcast"};
 inline constexpr Case kTree = {Collective::all_reduce, Algorithm::tree, "tree"};
 inline constexpr Case kBinomial = {Collective::broadcast, Algorithm::binomial, "binomial"};
 inline constexpr Case kDirectBroadcast = {Collective::broadcast, Algorithm::direct,
@@ -67,6 +77,10 @@ inline constexpr Case kCases[] = {kRing,
                                   kDirect,
                                   kHalving,
                                   kTree,
+                                  kHierarchical,
+                                  kHierarchicalReduceScatter,
+                                  kHierarchicalAllGather,
+                                  kHierarchicalBroadcast,
                                   kBinomial,
                                   kDirectBroadcast,
                                   kTreeBroadcast,
@@ -93,6 +107,34 @@ inline bool can_be_in_place(Collective collective) {
          collective != Collective::barrier;
 }
 
+/// The placement of `size` ranks of which `host_of(rank)` says the host; kept for ever, since
+/// shapes only refer to it.
+inline const Placement* placed(int size, const std::function<int(int rank)>& host_of) {
+  static std::map<std::vector<int>, Placement> all;
+  std::vector<int> hosts;
+  for (int rank = 0; rank < size; ++rank) hosts.push_back(host_of(rank));
+  return &all.try_emplace(hosts, hosts).first->second;
+}
+/// `ranks` on each host but the last, which may have fewer; or dealt out in turn to `hosts`.
+inline const Placement* in_blocks(int size, int ranks) {
+  return placed(size, [&](int rank) { return rank / ranks; });
+}
+inline const Placement* in_turn(int size, int hosts) {
+  return placed(size, [&](int rank) { return rank % hosts; });
+}
+
+/// Two ranks on each host, and one on the last of an odd number, for algorithms that ask; and
+/// nothing for the others.
+inline Shape on_hosts(const Case& what, Shape shape) {
+  if (what.algorithm == Algorithm::hierarchical && shape.placement == nullptr) {
+    shape.placement = in_blocks(shape.size, 2);
+  }
+  return shape;
+}
+inline std::unique_ptr<Schedule> schedule_of(const Case& what, const Shape& shape, int rank) {
+  return make_schedule(what.collective, what.algorithm, on_hosts(what, shape), rank);
+}
+
 /// splitmix64, for choices that depend on their arguments only.
 inline std::uint64_t hashed(std::uint64_t x) {
   x += 0x9e3779b97f4a7c15U;
@@ -109,6 +151,8 @@ enum class Wiring : std::uint8_t {
   mixed_ranks,     ///< one host; each rank's input and output are of a kind of their own
   two_hosts,       ///< mapped among ranks of one parity, put into between them
   arbitrary,       ///< anything for every buffer and accessor
+  hosts,           ///< of a placement: mapped inside, put into across
+  hosts_of_kinds,  ///< of a placement: inside as mixed_ranks, across anything but mapped
 };
 inline constexpr Wiring kWirings[] = {
     Wiring::mapped,      Wiring::puttable,  Wiring::staged_on_host, Wiring::staged_on_wire,
@@ -138,15 +182,29 @@ inline Reach reach_of(Wiring wiring, Buffer buffer, int owner, int accessor, boo
       const auto by_edge = hashed(by_rank ^ static_cast<std::uint64_t>(accessor) << 40);
       return static_cast<Reach>(by_edge % (scratch ? 2 : 3));
     }
+    case Wiring::hosts:
+    case Wiring::hosts_of_kinds:
+      break;  // by which the ranks' hosts are asked first
   }
   return Reach::staged;
 }
 
+/// The wiring between two ranks in one where it depends on their hosts.
+inline Wiring wiring_between(Wiring wiring, const Placement* placement, int a, int b) {
+  const bool inside = placement == nullptr || placement->host_of(a) == placement->host_of(b);
+  if (wiring == Wiring::hosts) return inside ? Wiring::mapped : Wiring::puttable;
+  if (wiring != Wiring::hosts_of_kinds) return wiring;
+  if (inside) return Wiring::mixed_ranks;
+  return (a + b) % 2 == 0 ? Wiring::puttable : Wiring::staged_on_wire;
+}
+
 inline std::function<EdgeReach(int, int)> reach_function(Wiring wiring, bool in_place,
-                                                         std::uint64_t seed) {
+                                                         std::uint64_t seed,
+                                                         const Placement* placement) {
   return [=](int rank, int peer) {
+    const Wiring between = wiring_between(wiring, placement, rank, peer);
     const auto of = [&](Buffer buffer, int owner, int accessor) {
-      return reach_of(wiring, buffer, owner, accessor, in_place, seed);
+      return reach_of(between, buffer, owner, accessor, in_place, seed);
     };
     return EdgeReach{.my_input = of(Buffer::input, rank, peer),
                      .my_output = of(Buffer::output, rank, peer),
@@ -174,26 +232,32 @@ struct Proof {
     return run_with([](int, std::unique_ptr<Schedule> good) { return good; });
   }
   [[nodiscard]] Verdict run_with(const Mutate& mutate) const {
+    Shape proven = on_hosts(what, shape);
     const VerifyOptions options{.collective = what.collective,
                                 .in_place = in_place,
                                 .instances = instances,
                                 .scratches = scratches,
-                                .reach = reach_function(wiring, in_place, seed),
+                                .reach = reach_function(wiring, in_place, seed, proven.placement),
                                 .seed = seed};
-    Shape proven = shape;
     if (what.collective == Collective::barrier) proven.count = 0;
     return verify(
-        proven,
-        [&](int rank) {
-          return mutate(rank, make_schedule(what.collective, what.algorithm, shape, rank));
-        },
-        options);
+        proven, [&](int rank) { return mutate(rank, schedule_of(what, shape, rank)); }, options);
   }
 };
+
+inline std::string on_which_hosts(const Placement* placement) {
+  if (placement == nullptr) return "";
+  std::string text = " hosts";
+  for (int rank = 0; rank < placement->size(); ++rank) {
+    text += " " + std::to_string(placement->host_of(rank));
+  }
+  return text;
+}
 
 inline std::ostream& operator<<(std::ostream& out, const Proof& proof) {
   return out << proof.what.name << " size " << proof.shape.size << " count " << proof.shape.count
              << " root " << proof.shape.root << " alignment " << proof.shape.alignment
+             << on_which_hosts(proof.shape.placement)
              << (proof.in_place ? " in place" : " out of place") << " wiring "
              << static_cast<int>(proof.wiring) << " seed " << proof.seed;
 }

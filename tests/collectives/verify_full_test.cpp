@@ -1,5 +1,6 @@
 // Every algorithm proven for every size to 64, in every combination to 16 and, where nothing is in
 // blocks, to 64; and at chosen sizes to 1,024.
+#include "collectives/placements.h"
 #include "collectives/variants.h"
 
 namespace paceline::collectives {
@@ -33,7 +34,8 @@ TEST(VerifyFull, ChosenSizesTo1024) {
     for (const Case& what : kCases) {
       const bool square =
           what.algorithm == Algorithm::ring || what.algorithm == Algorithm::direct ||
-          what.algorithm == Algorithm::bruck || what.algorithm == Algorithm::scatter_all_gather;
+          what.algorithm == Algorithm::bruck || what.algorithm == Algorithm::scatter_all_gather ||
+          what.algorithm == Algorithm::hierarchical;
       if (square && size > 128) continue;
       prove_all(what, size, size > 128 ? Extent::sampled : Extent::rotated,
                 static_cast<std::uint64_t>(size), stopwatch);
@@ -71,6 +73,24 @@ TEST(VerifyFull, ChosenSizesTo1024) {
                      .instances = original ? 2 : 3,
                      .scratches = original ? 1 : 2});
       stopwatch.count();
+      ASSERT_FALSE(HasFailure());
+    }
+  }
+}
+
+TEST(VerifyFull, PlacementsUpTo64AndAtChosenSizes) {
+  Stopwatch stopwatch;
+  for (const Case& what : kHierarchicalCases) {
+    for (int size = 1; size <= 64; ++size) {
+      for (const Placement* placement : placements(size)) {
+        prove_placement(what, placement, size <= 8 ? Extent::every : Extent::sampled,
+                        static_cast<std::uint64_t>(size) + 1000, stopwatch);
+        ASSERT_FALSE(HasFailure());
+      }
+    }
+    for (const Placement* placement : {in_blocks(100, 8), in_blocks(128, 8), in_turn(128, 4),
+                                       in_blocks(255, 4), in_turn(255, 85), in_blocks(512, 64)}) {
+      prove_placement(what, placement, Extent::sampled, 1, stopwatch);
       ASSERT_FALSE(HasFailure());
     }
   }

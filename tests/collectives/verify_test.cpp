@@ -41,6 +41,7 @@ bool is_square(const Case& what) {
     case Algorithm::ring:
     case Algorithm::bruck:
     case Algorithm::scatter_all_gather:
+    case Algorithm::hierarchical:
       return true;
   }
   return true;

@@ -3,6 +3,8 @@
 #include <cstring>
 #include <numeric>
 #include <random>
+#include <set>
+#include <string_view>
 
 #include "support/world.h"
 
@@ -192,8 +194,8 @@ std::vector<Case> cases() {
   };
   for (const char* wire : {"shm", "tcp"}) {
     for (const int size : {1, 2, 3, 4, 5}) add(wire, Algorithm::automatic, size);
-    for (const Algorithm algorithm :
-         {Algorithm::ring, Algorithm::recursive_doubling, Algorithm::direct}) {
+    for (const Algorithm algorithm : {Algorithm::ring, Algorithm::recursive_doubling,
+                                      Algorithm::direct, Algorithm::hierarchical}) {
       for (const int size : {2, 3, 4}) add(wire, algorithm, size);
     }
   }
@@ -224,6 +226,37 @@ TEST(Hosts, SharedMemoryInsideAndTcpBetween) {
         check<float>(comm, ReduceOp::sum, memory.as<float>(), out, true);
       },
       [](Config& config) { config.host_id = config.rank < 2 ? "host-a" : "host-b"; });
+}
+
+// Of different sizes, and with the ranks of each spread among the others. What is not asked for is
+// chosen by size: messages, recursive doubling, hierarchical.
+TEST(Hosts, OfAnyPlacementSumUpAlike) {
+  for (const std::string_view hosts : {"abab", "abbca", "aaab"}) {
+    for (const Algorithm algorithm : {Algorithm::automatic, Algorithm::hierarchical}) {
+      run_world(
+          static_cast<int>(hosts.size()),
+          [&](Communicator& comm) {
+            EXPECT_EQ(comm.hosts(), static_cast<int>(std::set(hosts.begin(), hosts.end()).size()));
+            for (const std::size_t count : {0UL, 3UL, 700UL, 5'000UL, 90'001UL, 700'000UL}) {
+              std::vector<float> in(count), out(count);
+              check<float>(comm, ReduceOp::sum, in, out, false);
+              check<float>(comm, ReduceOp::max, in, out, true);
+              std::vector<float> x(count, static_cast<float>(comm.rank()));
+              comm.all_reduce(std::span(x), ReduceOp::avg);
+              ASSERT_EQ(x, std::vector<float>(count, static_cast<float>(comm.size() - 1) / 2));
+            }
+            const Memory memory = comm.allocate(2'000'000);
+            std::vector<float> out(500'000);
+            check<float>(comm, ReduceOp::sum, memory.as<float>(), out, true);
+            if (algorithm != Algorithm::automatic) return;
+            EXPECT_EQ(comm.history().back().algorithm, Algorithm::hierarchical);
+          },
+          [&](Config& config) {
+            config.host_id = hosts[static_cast<std::size_t>(config.rank)];
+            config.algorithm = algorithm;
+          });
+    }
+  }
 }
 
 }  // namespace

@@ -23,11 +23,12 @@ struct Case {
   Algorithm algorithm;
   std::string wire;
   int size;
+  std::string hosts = {};  ///< a letter for each rank's; empty: all are on one
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
   return out << to_string(c.collective) << "_" << to_string(c.algorithm) << "_" << c.wire << "_"
-             << c.size;
+             << c.size << (c.hosts.empty() ? "" : "_on_") << c.hosts;
 }
 
 /// What rank `rank` has at element `i` of its input.
@@ -212,6 +213,10 @@ TEST_P(Collectives, GiveWhatTheyAreDefinedToGive) {
       },
       [&](Config& config) {
         config.transports = {c.wire};
+        if (!c.hosts.empty()) {
+          config.transports = {"shm", "tcp"};
+          config.host_id = c.hosts[static_cast<std::size_t>(config.rank)];
+        }
         config.algorithm = c.algorithm;
         config.segment_bytes = 16 * 1024;  // several instances in each lane
       });
@@ -223,11 +228,15 @@ std::vector<Case> cases() {
        ++c) {
     const auto collective = static_cast<Collective>(c);
     if (collective == Collective::barrier) continue;
-    for (int a = 1; a <= static_cast<int>(Algorithm::scatter_all_gather); ++a) {
+    for (int a = 1; a <= static_cast<int>(Algorithm::hierarchical); ++a) {
       const auto algorithm = static_cast<Algorithm>(a);
       if (!collectives::offers(collective, algorithm)) continue;
       for (const char* wire : {"shm", "tcp"}) {
         for (const int size : {1, 2, 3, 4, 6}) all.push_back({collective, algorithm, wire, size});
+      }
+      if (algorithm != Algorithm::hierarchical) continue;
+      for (const std::string hosts : {"aab", "abab", "abbca"}) {
+        all.push_back({collective, algorithm, "both", static_cast<int>(hosts.size()), hosts});
       }
     }
   }

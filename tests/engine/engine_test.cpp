@@ -32,6 +32,13 @@ Buffers buffers(const std::vector<double>& in, std::vector<double>& out) {
   return {reinterpret_cast<const std::byte*>(in.data()), reinterpret_cast<std::byte*>(out.data())};
 }
 
+/// `ranks` of each host but the last, which may have fewer, as SimOptions::ranks_per_host.
+std::shared_ptr<const collectives::Placement> in_blocks(int size, int ranks) {
+  std::vector<int> host_of;
+  for (int rank = 0; rank < size; ++rank) host_of.push_back(rank / ranks);
+  return std::make_shared<const collectives::Placement>(host_of);
+}
+
 PlanOptions small_segments() {
   PlanOptions options;
   options.eager_bytes = 256;
@@ -105,7 +112,9 @@ TEST_P(Sim, EveryElementIsRightHoweverTheWireBehaves) {
   for (const int ranks : {1, 2, 3, 4, 5, 7, 8, 13}) {
     for (const std::size_t count :
          {std::size_t{0}, std::size_t{1}, std::size_t{31}, std::size_t{400}, std::size_t{5003}}) {
-      SimWorld world(options(ranks, ++seed), small_segments());
+      PlanOptions plan = small_segments();
+      plan.placement = in_blocks(ranks, 2);
+      SimWorld world(options(ranks, ++seed), plan);
       check_all_reduce(world, algorithm, count, seed % 2 == 0, 2);
       if (HasFatalFailure()) {
         FAIL() << "ranks " << ranks << ", count " << count << ", seed " << seed;
@@ -120,13 +129,50 @@ std::string sim_name(const testing::TestParamInfo<std::tuple<Algorithm, Memories
          memories[static_cast<int>(std::get<1>(info.param))];
 }
 
-INSTANTIATE_TEST_SUITE_P(Algorithms, Sim,
-                         testing::Combine(testing::Values(Algorithm::ring,
-                                                          Algorithm::recursive_doubling,
-                                                          Algorithm::direct),
-                                          testing::Values(Memories::puttable, Memories::mapped,
-                                                          Memories::staged, Memories::mixed)),
-                         sim_name);
+INSTANTIATE_TEST_SUITE_P(
+    Algorithms, Sim,
+    testing::Combine(testing::Values(Algorithm::ring, Algorithm::recursive_doubling,
+                                     Algorithm::direct, Algorithm::hierarchical),
+                     testing::Values(Memories::puttable, Memories::mapped, Memories::staged,
+                                     Memories::mixed)),
+    sim_name);
+
+// Hosts of 1 to 5 ranks, the ranks of each next to each other or dealt out in turn: some drive
+// several shares, and messages, puts and mapped memory meet in one call.
+TEST(Hosts, OfAnyPlacementSumUpAlike) {
+  std::uint64_t seed = 100;
+  for (const std::vector<int>& host_of :
+       {std::vector{0, 0, 0, 1}, std::vector{0, 1, 1, 2, 2, 2}, std::vector{0, 1, 0, 1, 0, 1},
+        std::vector{2, 1, 0, 2, 1, 2, 2, 2}, std::vector{0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 3}}) {
+    for (const std::size_t count : {std::size_t{7}, std::size_t{100}, std::size_t{4999}}) {
+      SimOptions o;
+      o.ranks = static_cast<int>(host_of.size());
+      o.seed = ++seed;
+      o.extra_delay = 5000;
+      o.reorder = true;
+      o.queue_depth = 2;
+      o.mailbox = 2;
+      o.mappable = true;
+      o.ranks_per_host = 2;  // as far as these share a host, or have split one
+      PlanOptions plan = small_segments();
+      plan.placement = std::make_shared<const collectives::Placement>(host_of);
+      SimWorld world(o, plan);
+      check_all_reduce(world, Algorithm::hierarchical, count, seed % 2 == 0, 2);
+      if (HasFatalFailure()) FAIL() << "count " << count << ", seed " << seed;
+    }
+  }
+}
+
+// The longest that crosses a wire is a segment.
+TEST(Hosts, SegmentsAreThoseOfTheWires) {
+  PlanOptions options;
+  options.size = 8;
+  options.placement = in_blocks(8, 2);
+  const Plan plan(all_reduce(Algorithm::hierarchical, std::size_t{1} << 24), options);
+  // Two shares; when halving among four hosts, the first put is half of one.
+  EXPECT_EQ(plan.instance_count() * sizeof(double), 2 * 2 * options.segment_bytes);
+  EXPECT_EQ(plan.peers(), (std::vector{1, 2, 4}));
+}
 
 TEST(Broadcast, EveryRootReachesEverybody) {
   for (const int ranks : {2, 3, 6, 8}) {
