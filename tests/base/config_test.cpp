@@ -324,6 +324,14 @@ TEST(Secret, IsNeverPrinted) {
   EXPECT_EQ(refusal_of([&] { config.validate(); }).find("hunter2"), std::string::npos);
 }
 
+TEST(Config, ZeroLeavesSegmentAndLanesToTheCostModel) {
+  const Config c = Config::from({{"PACELINE_SEGMENT_BYTES", "0"}, {"PACELINE_LANES", "0"}});
+  EXPECT_EQ(c.segment_bytes, 0U);
+  EXPECT_EQ(c.lanes, 0);
+  EXPECT_EQ(Config().lanes, 0) << "which is the default";
+  EXPECT_EQ(Config().segment_bytes, 0U);
+}
+
 // --- a Config filled by hand -----------------------------------------------------------------
 
 TEST(Validate, NamesTheFieldAndTheValue) {
@@ -342,6 +350,7 @@ TEST(Validate, NamesTheFieldAndTheValue) {
   expect_mentions(broken([](Config& c) { c.timeout = std::chrono::milliseconds(0); }),
                   {"Config::timeout"});
   expect_mentions(broken([](Config& c) { c.segment_bytes = 4100; }), {"4100", "multiple of 64"});
+  expect_mentions(broken([](Config& c) { c.tuning.assign(4096, 'x'); }), {"Config::tuning"});
   expect_mentions(broken([](Config& c) { c.root = "nowhere"; }), {"nowhere", "host:port"});
 }
 
