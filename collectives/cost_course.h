@@ -43,8 +43,12 @@ class Wires {
   int hosts;
   bool mapped;
 
-  /// ceil(log2(ranks)): the rounds of doubling, and the depth of a binomial or binary tree.
+  /// ceil(log2(ranks)): the rounds of Bruck's algorithms, the children of a binomial tree's root,
+  /// the depth of a binary tree.
   [[nodiscard]] int rounds() const { return std::bit_width(static_cast<unsigned>(ranks - 1)); }
+  /// floor(log2(ranks)): the most bits that a number below `ranks` has set, so the depth of a
+  /// binomial tree.
+  [[nodiscard]] int depth() const { return std::bit_width(static_cast<unsigned>(ranks)) - 1; }
 
   /// A rank puts `bytes` to each of `peers` ranks on its host, or takes as much from each.
   [[nodiscard]] double near(double peers, double bytes) const {
@@ -116,6 +120,23 @@ class Wires {
   const CostParameters& parameters_;
   bool eager_;
 };
+
+/// What a link of the two trees carries: half a block, but for two ranks, between which both lie.
+inline double tree_link(const Wires& wires, double n) {
+  return wires.ranks == 2 ? n : n / 2;
+}
+
+/// One way along both trees (P. Sanders, J. Speck and J. L. Träff, "Two-tree algorithms for full
+/// bandwidth broadcast, reduction and scan", 2009): log2(p) stages of half the data. A rank has two
+/// children in one tree and none in the other, so that it exchanges n bytes each way.
+inline double along_two_trees(const Wires& wires, double n) {
+  double path = 0;
+  for (int height = 0; height < wires.rounds(); ++height) {
+    // Two or three ranks have no node with two children.
+    path += wires.across(1 << height, wires.ranks > 3 ? 2 : 1, tree_link(wires, n), 1);
+  }
+  return path;
+}
 
 /// n: bytes of a block in the instance.
 using Formula = Course (*)(const Wires& wires, double n);

@@ -8,7 +8,7 @@ namespace paceline::collectives {
 // Thakur et al., 4.2 "binomial tree": log2(p) (A + n b), and the acknowledgement of the last child.
 Course binomial_broadcast_course(const Wires& w, double n) {
   Course c;
-  for (int k = 0; k < w.rounds(); ++k) c.path += w.across(1 << k, 1, n, 1);
+  for (int k = 0; k < w.depth(); ++k) c.path += w.across(1 << k, 1, n, 1);
   c.path += w.signal();
   c.link = n;
   c.port = c.host = w.rounds() * n;
@@ -23,26 +23,24 @@ Course binomial_broadcast_course(const Wires& w, double n) {
 // other has reached it too.
 Course tree_broadcast_course(const Wires& w, double n) {
   Course c;
-  const double children = w.ranks > 3 ? 2 : 1;
-  for (int k = 0; k < w.rounds(); ++k) c.path += w.across(1 << k, children, n / 2, 1);
-  c.path += w.signal();
-  c.link = n / 2;
+  c.path = along_two_trees(w, n) + w.signal();
+  c.link = tree_link(w, n);
   c.port = c.host = n;
   c.posts = 8;
   c.peers = std::min(w.ranks - 1, 4);
   return c;
 }
 
-// Thakur et al., 4.2 "van de Geijn": log2(p) A + (p-1)/p n b for the scatter, (p-1) A + (p-1)/p n b
-// for the ring, and the acknowledgements up the tree again.
+// Thakur et al., 4.2 "van de Geijn" have log2(p) A + (p-1)/p n b for the scatter and then
+// (p-1) A + (p-1)/p n b for the ring. Here the ring does not wait for the scatter: only its second
+// half does, whose chunks are the first put of the root, of n/2. Then come the acknowledgements, up
+// the tree.
 Course scatter_all_gather_course(const Wires& w, double n) {
   const double chunk = n / w.ranks;
   Course c;
-  for (int k = 0; k < w.rounds(); ++k) {
-    const int blocks = std::min(1 << k, w.ranks - (1 << k));
-    c.path += w.across(1 << k, 1, blocks * chunk, 1) + w.signal();
-  }
-  c.path += (w.ranks - 1) * w.neighbour(chunk);
+  const int half = w.ranks / 2;
+  c.path = (w.ranks - 1) * w.neighbour(chunk) + w.depth() * w.signal() +
+           w.across(half, 1, half * chunk, 1) - w.across(half, 1, 0, 1);
   c.link = n;
   c.port = c.host = 2 * (w.ranks - 1) * chunk;
   c.posts = 2 * (w.ranks + w.rounds());
@@ -111,19 +109,29 @@ Course direct_all_gather_course(const Wires& w, double n) {
   return c;
 }
 
-// Thakur et al., 4.? "Bruck": log2(p) (A + p/2 n b), with p/2 blocks packed in each round, and p
+namespace {
+
+/// How many of the distances 0 .. ranks-1 have the bit `d` set.
+double distances_with(int d, int ranks) {
+  return ranks / (2 * d) * d + std::max(0, ranks % (2 * d) - d);
+}
+
+}  // namespace
+
+// Bruck et al., 1997: log2(p) (A + p/2 n b), with about p/2 blocks packed in each round, and p
 // unpacked in the end.
 Course bruck_all_to_all_course(const Wires& w, double n) {
-  const double blocks = w.ranks / 2;
   Course c;
   c.path = w.combine(w.ranks, n);
+  c.read = w.ranks * n;
   for (int d = 1; d < w.ranks; d *= 2) {
-    c.path += w.combine(blocks, n) + w.across(d, 1, blocks * n, std::min(d, w.local));
-    if (w.crosses(d)) c.host += std::min(d, w.local) * blocks * n;
+    const double part = distances_with(d, w.ranks) * n;
+    c.path += w.combine(1, part) + w.across(d, 1, part, std::min(d, w.local));
+    c.link = std::max(c.link, part);
+    c.port += part;
+    c.read += part;
+    if (w.crosses(d)) c.host += std::min(d, w.local) * part;
   }
-  c.link = blocks * n;
-  c.port = w.rounds() * blocks * n;
-  c.read = w.rounds() * blocks * n + w.ranks * n;
   c.peers = 2 * w.rounds();
   c.posts = c.peers;
   return c;
@@ -148,7 +156,7 @@ namespace {
 /// Thakur et al., 4.1: log2(p) A + (p-1) n b.
 double along_the_subtrees(const Wires& w, double n) {
   double path = 0;
-  for (int k = 0; k < w.rounds(); ++k) {
+  for (int k = 0; k < w.depth(); ++k) {
     path += w.across(1 << k, 1, std::min(1 << k, w.ranks - (1 << k)) * n, 1);
   }
   return path;
@@ -161,7 +169,7 @@ Course binomial_gather_course(const Wires& w, double n) {
   const int largest = BinomialTree{.size = w.ranks}.largest_subtree();
   Course c;
   c.path =
-      along_the_subtrees(w, n) + w.combine(w.ranks, n) + std::max(0, w.rounds() - 2) * w.signal();
+      along_the_subtrees(w, n) + w.combine(w.ranks, n) + std::max(0, w.depth() - 2) * w.signal();
   c.link = largest * n;
   c.port = c.host = (w.ranks - 1) * n;
   c.read = w.ranks * n;

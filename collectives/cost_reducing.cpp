@@ -21,8 +21,18 @@ Course ring_all_reduce_course(const Wires& w, double n) {
   return c;
 }
 
-// Thakur et al., 4.5 "recursive doubling": log2(p) (A + n b + 2n g); a guest's input and result are
-// two puts more, and its host combines once more.
+namespace {
+
+/// What guests (topology.h) add: `puts` of their input before and of the result after. In between
+/// their hosts combine once more.
+double guests_path(const Wires& w, const Folding& folding, double puts, double n) {
+  return folding.guests == 0 ? 0 : puts * w.neighbour(n) + w.combine(2, n);
+}
+
+}  // namespace
+
+// Thakur et al., 4.5 "recursive doubling": log2(p) (A + n b + 2n g), and the guests'. A
+// host does not wait for itself: with one guest alone, the longest way has either of its two puts.
 Course recursive_doubling_course(const Wires& w, double n) {
   const Folding folding(w.ranks);
   Course c;
@@ -30,11 +40,8 @@ Course recursive_doubling_course(const Wires& w, double n) {
     c.path += w.across(1 << k, 1, n, w.local) + w.combine(2, n);
     if (w.crosses(1 << k)) c.host += w.local * n;
   }
-  double exchanges = folding.rounds;
-  if (folding.guests > 0) {
-    c.path += 2 * w.neighbour(n) + w.combine(2, n);
-    exchanges += 1;
-  }
+  c.path += guests_path(w, folding, folding.guests > 1 ? 2 : 1, n);
+  const double exchanges = folding.rounds + (folding.guests > 0 ? 1 : 0);
   c.link = n;
   c.port = exchanges * n;
   c.read = 2 * exchanges * n;
@@ -43,7 +50,7 @@ Course recursive_doubling_course(const Wires& w, double n) {
   return c;
 }
 
-// Thakur et al., 4.5 "Rabenseifner": 2 log2(p) A + 2(p-1)/p n b + (p-1)/p 2n g; guests as above.
+// Thakur et al., 4.5 "Rabenseifner": 2 log2(p) A + 2(p-1)/p n b + (p-1)/p 2n g, and the guests'.
 Course halving_doubling_course(const Wires& w, double n) {
   const Folding folding(w.ranks);
   Course c;
@@ -56,9 +63,9 @@ Course halving_doubling_course(const Wires& w, double n) {
     c.posts += 4;
     if (w.crosses(1 << k)) c.host += 2 * w.local * part;
   }
+  c.path += guests_path(w, folding, 2, n);
   c.peers = folding.rounds;
   if (folding.guests > 0) {
-    c.path += 2 * w.neighbour(n) + w.combine(2, n);
     c.port += n;
     c.read += 2 * n;
     c.posts += 2;
@@ -70,17 +77,9 @@ Course halving_doubling_course(const Wires& w, double n) {
 
 namespace {
 
-/// One way along both trees (P. Sanders, J. Speck and J. L. Träff, "Two-tree algorithms for full
-/// bandwidth broadcast, reduction and scan", 2009): log2(p) stages of half the data. A rank has two
-/// children in one tree and none in the other, so that it exchanges n bytes each way.
-double along_the_trees(const Wires& w, double n, double operands) {
-  double path = 0;
-  for (int height = 0; height < w.rounds(); ++height) {
-    // The root has one child in each tree.
-    const double children = w.ranks > 3 ? 2 : 1;
-    path += w.across(1 << height, children, n / 2, 1) + w.combine(operands, n / 2);
-  }
-  return path;
+/// What combining costs on the way up both trees: three slices of half a block at each height.
+double combine_in_trees(const Wires& w, double n) {
+  return w.rounds() * w.combine(3, n / 2);
 }
 
 }  // namespace
@@ -89,8 +88,8 @@ double along_the_trees(const Wires& w, double n, double operands) {
 // each that follows.
 Course tree_all_reduce_course(const Wires& w, double n) {
   Course c;
-  c.path = along_the_trees(w, n, 3) + along_the_trees(w, n, 0);
-  c.link = n / 2;
+  c.path = 2 * along_two_trees(w, n) + combine_in_trees(w, n);
+  c.link = tree_link(w, n);
   c.port = c.host = 2 * n;
   c.read = 1.5 * n;
   c.posts = 12;
@@ -156,7 +155,7 @@ Course direct_reduce_scatter_course(const Wires& w, double n) {
 // have come: a rank of height j combines j + 1 slices.
 Course binomial_reduce_course(const Wires& w, double n) {
   Course c;
-  for (int height = 1; height <= w.rounds(); ++height) {
+  for (int height = 1; height <= w.depth(); ++height) {
     c.path += w.across(1 << (height - 1), 1, n, 1) + w.combine(height + 1, n);
   }
   c.link = n;
@@ -172,8 +171,8 @@ Course binomial_reduce_course(const Wires& w, double n) {
 // Sanders et al., up only; then the signal that lets the children go on.
 Course tree_reduce_course(const Wires& w, double n) {
   Course c;
-  c.path = along_the_trees(w, n, 3) + w.signal();
-  c.link = n / 2;
+  c.path = along_two_trees(w, n) + combine_in_trees(w, n) + w.signal();
+  c.link = tree_link(w, n);
   c.port = c.host = n;
   c.read = 1.5 * n;
   c.posts = 8;
