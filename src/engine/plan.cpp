@@ -9,8 +9,23 @@ namespace paceline::engine {
 
 using collectives::Grain;
 
+namespace {
+
+/// With the segment and the lanes that are chosen for this call. They depend on nothing but the
+/// call, so all ranks have the same, and a plan can be used again.
+PlanOptions chosen(const Call& call, PlanOptions options) {
+  if (options.choices == nullptr) return options;
+  const collectives::Choice& choice =
+      options.choices->at(call.collective, call.count * size_of(call.type));
+  options.segment_bytes = choice.segment_bytes;
+  options.lanes = choice.lanes;
+  return options;
+}
+
+}  // namespace
+
 Plan::Plan(const Call& call, const PlanOptions& options) : call_(call), size_(options.size) {
-  cut(options);
+  cut(chosen(call, options));
   scan(options);
   options.log.debug(LogComponent::engine, [&] {
     return call.text() + " takes " + std::string(to_string(call.algorithm)) + " with " +
