@@ -21,6 +21,8 @@ constexpr std::int32_t kLanes[] = {1, 4, 8};
 /// than that about the rest.
 constexpr double kWorthIt = 0.9;
 
+constexpr std::uint64_t kEverything = std::numeric_limits<std::uint64_t>::max();
+
 /// Sizes at which the choice is worked out; between two that differ, the border is searched for.
 /// Above the last, a power of two, nothing changes any more.
 constexpr int kLargestPower = 32;
@@ -123,9 +125,7 @@ std::set<std::uint64_t> samples(Collective collective, const Policy& policy) {
     sizes.insert(rule.bytes.first);
     if (rule.bytes.first > 0) sizes.insert(rule.bytes.first - 1);
     sizes.insert(rule.bytes.last);
-    if (rule.bytes.last < std::numeric_limits<std::uint64_t>::max()) {
-      sizes.insert(rule.bytes.last + 1);
-    }
+    if (rule.bytes.last < kEverything) sizes.insert(rule.bytes.last + 1);
   }
   return sizes;
 }
@@ -155,7 +155,7 @@ std::vector<Choices::Entry> table(Collective collective, const Policy& policy) {
     if (!before || entries.back().choice != choice) entries.push_back({bytes, choice});
     before = bytes;
   }
-  entries.back().last = std::numeric_limits<std::uint64_t>::max();
+  entries.back().last = kEverything;
   return entries;
 }
 
@@ -164,7 +164,8 @@ std::vector<Choices::Entry> table(Collective collective, const Policy& policy) {
 Choices::Choices(const Policy& policy) {
   for (std::size_t c = 0; c < of_.size(); ++c) {
     const auto collective = static_cast<Collective>(c);
-    if (!algorithms_of(collective).empty()) of_[c] = table(collective, policy);
+    of_[c] = algorithms_of(collective).empty() ? std::vector<Entry>{{kEverything, {}}}
+                                               : table(collective, policy);
   }
 }
 

@@ -99,7 +99,9 @@ class Choices {
   }
 
  private:
-  std::array<std::vector<Entry>, static_cast<std::size_t>(Collective::scatter) + 1> of_;
+  /// Room for more collectives than there are; what has no algorithms has one entry that says so.
+  static constexpr std::size_t kMostCollectives = 32;
+  std::array<std::vector<Entry>, kMostCollectives> of_;
 };
 
 }  // namespace paceline::collectives
