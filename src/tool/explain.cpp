@@ -2,8 +2,8 @@
 // table that communicators look their calls up in, so what it says is what would be done.
 #include <algorithm>
 #include <cstdio>
-#include <functional>
 #include <iomanip>
+#include <memory>
 #include <optional>
 #include <ostream>
 #include <stdexcept>
@@ -14,7 +14,7 @@
 #include "communicator/tuning.h"
 #include "paceline/error.h"
 #include "tool/command.h"
-#include "tool/program.h"
+#include "tool/report.h"
 
 namespace paceline::tool {
 namespace {
