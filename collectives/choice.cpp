@@ -58,6 +58,12 @@ Candidate best_cut(Collective collective, Algorithm algorithm, std::uint64_t byt
   return best.predicted_ns < kWorthIt * usual.predicted_ns ? best : usual;
 }
 
+/// To calls of some size.
+bool applies(const Rule& rule, Collective collective, const Layout& layout) {
+  return rule.collective == collective && rule.ranks.holds(layout.ranks) &&
+         rule.hosts.holds(layout.hosts);
+}
+
 /// The configuration's, then the rule's.
 template <class T, class Given>
 std::optional<T> fixed(Given configured, Given open, const std::optional<T>& ruled) {
@@ -85,10 +91,7 @@ std::vector<Candidate> ranked(Collective collective, std::uint64_t bytes, const 
 
 const Rule* matching_rule(Collective collective, std::uint64_t bytes, const Policy& policy) {
   for (const Rule& rule : policy.rules) {
-    if (rule.collective == collective && rule.bytes.holds(bytes) &&
-        rule.ranks.holds(policy.layout.ranks) && rule.hosts.holds(policy.layout.hosts)) {
-      return &rule;
-    }
+    if (applies(rule, collective, policy.layout) && rule.bytes.holds(bytes)) return &rule;
   }
   return nullptr;
 }
@@ -121,7 +124,7 @@ std::set<std::uint64_t> samples(Collective collective, const Policy& policy) {
   std::set<std::uint64_t> sizes = {0};
   for (int power = 0; power <= kLargestPower; ++power) sizes.insert(std::uint64_t{1} << power);
   for (const Rule& rule : policy.rules) {
-    if (rule.collective != collective) continue;
+    if (!applies(rule, collective, policy.layout)) continue;
     sizes.insert(rule.bytes.first);
     if (rule.bytes.first > 0) sizes.insert(rule.bytes.first - 1);
     sizes.insert(rule.bytes.last);
