@@ -4,6 +4,7 @@
 
 #include "collectives/schedule.h"
 #include "communicator/roster.h"
+#include "communicator/tuning.h"
 #include "communicator/verdict.h"
 #include "engine/announcement.h"
 #include "fuzz/input.h"
@@ -159,7 +160,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       read_testimonies(input);
       break;
     case 6:
-      read_tuning(text_of(input.rest()));
+      read_tuning(fuzz::text_of(input.rest()));
       break;
   }
   return 0;
