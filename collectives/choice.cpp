@@ -13,9 +13,10 @@ namespace {
 /// cache, and a second lane that moves data while the first one reduces.
 constexpr Choice kUsual = {};
 
-/// The others that are tried: for wires on which a message costs more, or less, than there.
-constexpr std::uint32_t kSegments[] = {32 * 1024, 512 * 1024, 2 * 1024 * 1024};
-constexpr std::int32_t kLanes[] = {1, 4, 8};
+/// The others that are tried: for wires on which a message costs more, or less, than there. Not
+/// more, since scratch grows with both.
+constexpr std::uint32_t kSegments[] = {32 * 1024, 512 * 1024};
+constexpr std::int32_t kLanes[] = {1, 4};
 
 /// They are taken only if the model promises this much. It does not know caches, and is no better
 /// than that about the rest.
