@@ -44,23 +44,24 @@ struct Experiment {
   std::uint64_t bytes;
 };
 constexpr std::size_t kEager = 4096;
+// Those of one algorithm stand together: they share a communicator.
 constexpr Experiment kBetweenTwo[] = {
     // eager: one message each way.
     {Collective::all_reduce, Algorithm::recursive_doubling, kEager, 8},
     {Collective::all_gather, Algorithm::bruck, kEager, 8},
-    // alpha: an announcement, then one put, or two.
+    // alpha: an announcement, then one put. gamma: the same, and adding it.
     {Collective::all_reduce, Algorithm::recursive_doubling, 0, 64},
+    {Collective::all_reduce, Algorithm::recursive_doubling, 0, 64 << 10},
+    {Collective::all_reduce, Algorithm::recursive_doubling, 0, 512 << 10},
+    // Two puts of half.
     {Collective::all_reduce, Algorithm::ring, 0, 64},
-    {Collective::all_to_all, Algorithm::direct, 0, 64},
+    {Collective::all_reduce, Algorithm::ring, 0, 512 << 10},
+    {Collective::all_reduce, Algorithm::ring, 0, kLargest},
     // beta: a block each way.
+    {Collective::all_to_all, Algorithm::direct, 0, 64},
     {Collective::all_to_all, Algorithm::direct, 0, 64 << 10},
     {Collective::all_to_all, Algorithm::direct, 0, 512 << 10},
     {Collective::all_to_all, Algorithm::direct, 0, kLargest},
-    // gamma: the same, and adding it.
-    {Collective::all_reduce, Algorithm::recursive_doubling, 0, 64 << 10},
-    {Collective::all_reduce, Algorithm::recursive_doubling, 0, 512 << 10},
-    {Collective::all_reduce, Algorithm::ring, 0, 512 << 10},
-    {Collective::all_reduce, Algorithm::ring, 0, kLargest},
     // mapped, where it is.
     {Collective::all_reduce, Algorithm::direct, 0, 64 << 10},
     {Collective::all_reduce, Algorithm::direct, 0, 512 << 10},
@@ -147,25 +148,64 @@ class Runner {
   Memory out_;
 };
 
-/// Times the experiments among the ranks with `member`; what others get is empty.
-std::vector<Sample> measure(const Config& base, std::span<const Experiment> experiments,
-                            bool member, bool mapped_inside) {
-  std::vector<Sample> samples;
-  for (const Experiment& e : experiments) {
+/// A communicator of some of the ranks that runs as an experiment wants; the other ranks have none.
+class Group {
+ public:
+  Group(const Config& base, const Experiment& e, bool member)
+      : algorithm_(e.algorithm), eager_bytes_(e.eager_bytes), world_(world_for(base, e)) {
+    part_ = world_.split(member ? 0 : -1, 0);
+    if (part_) runner_.emplace(*part_);
+  }
+  ~Group() {
+    runner_.reset();
+    part_.reset();
+    try {
+      world_.barrier();  // nobody goes on and disturbs
+    } catch (const Error& error) {
+      std::cerr << "paceline_calibrate: " << error.what() << std::endl;
+    }
+  }
+  Group(const Group&) = delete;
+  Group& operator=(const Group&) = delete;
+
+  [[nodiscard]] bool suits(const Experiment& e) const {
+    return e.algorithm == algorithm_ && e.eager_bytes == eager_bytes_;
+  }
+  [[nodiscard]] int size() const { return part_ ? part_->size() : 0; }
+  double nanoseconds(const Experiment& e) { return runner_->nanoseconds(e); }
+
+ private:
+  static Communicator world_for(const Config& base, const Experiment& e) {
+    static int made = 0;
     Config config = base;
     config.algorithm = e.algorithm;
     config.eager_bytes = e.eager_bytes;
     config.segment_bytes = kSegment;
     config.lanes = 1;
-    Communicator world = Communicator::create(config);
-    auto group = world.split(member ? 0 : -1, 0);
-    if (group && group->size() > 1) {
-      Runner runner(*group);
-      const Layout layout{.ranks = group->size(), .hosts = 1, .mapped = mapped_inside};
-      samples.push_back(sample_of(e, layout, runner.nanoseconds(e)));
+    // A name of its own, so that a slow rank does not meet those that are ahead.
+    return Communicator::create(config, nullptr, "calibrate-" + std::to_string(++made));
+  }
+
+  Algorithm algorithm_;
+  std::size_t eager_bytes_;
+  Communicator world_;
+  std::optional<Communicator> part_;
+  std::optional<Runner> runner_;
+};
+
+/// Times the experiments among the ranks with `member`; what others get is empty.
+std::vector<Sample> measure(const Config& base, std::span<const Experiment> experiments,
+                            bool member, bool mapped) {
+  std::vector<Sample> samples;
+  std::optional<Group> group;
+  for (const Experiment& e : experiments) {
+    if (!group || !group->suits(e)) {
+      group.reset();
+      group.emplace(base, e, member);
     }
-    group.reset();
-    world.barrier();  // nobody goes on and disturbs
+    if (!member) continue;
+    const Layout layout{.ranks = group->size(), .hosts = 1, .mapped = mapped};
+    samples.push_back(sample_of(e, layout, group->nanoseconds(e)));
   }
   return samples;
 }
