@@ -22,6 +22,10 @@ constexpr std::int32_t kLanes[] = {1, 4};
 /// than that about the rest.
 constexpr double kWorthIt = 0.9;
 
+/// Algorithms whose predictions differ by less are alike: that which schedule.cpp lists first is
+/// taken. Between few ranks several do the very same thing, and rounding should not decide.
+constexpr double kAlike = 1.02;
+
 constexpr std::uint64_t kEverything = std::numeric_limits<std::uint64_t>::max();
 
 /// Sizes at which the choice is worked out; between two that differ, the border is searched for.
@@ -81,10 +85,19 @@ std::vector<Candidate> ranked(Collective collective, std::uint64_t bytes, const 
   for (const Algorithm algorithm : algorithms_of(collective)) {
     all.push_back(best_cut(collective, algorithm, bytes, segment, lanes, policy));
   }
-  // Stable: of two that are predicted alike, the one that schedule.cpp lists first.
   std::stable_sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
     return a.predicted_ns < b.predicted_ns;
   });
+  // To the front the first of those that are as good as the best.
+  const double best = all.front().predicted_ns;
+  for (const Algorithm algorithm : algorithms_of(collective)) {
+    const auto found = std::find_if(all.begin(), all.end(), [&](const Candidate& one) {
+      return one.choice.algorithm == algorithm && one.predicted_ns <= kAlike * best;
+    });
+    if (found == all.end()) continue;
+    std::rotate(all.begin(), found, found + 1);
+    break;
+  }
   return all;
 }
 

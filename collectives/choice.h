@@ -65,7 +65,8 @@ struct Candidate {
   double predicted_ns = 0;
 };
 
-/// Each algorithm that offers the collective, with its best segment and lanes; the fastest first.
+/// Each algorithm that offers the collective, with its best segment and lanes; the fastest first,
+/// or one that is as good.
 std::vector<Candidate> candidates(Collective collective, std::uint64_t bytes, const Policy& policy);
 
 /// The rule that says something of such a call, if there is one.
