@@ -40,6 +40,9 @@ struct LinkCost {
   double beta = 0;
   /// Into, or out of, one rank over all its links of this level; 0: they do not share anything.
   double port = 0;
+  /// The share of `port` that a rank's processor is busy with, so that it cannot combine meanwhile:
+  /// 1 where it copies the bytes itself, 0 where a card does.
+  double cpu = 0;
 };
 
 /// What a machine is like. Nanoseconds per byte.

@@ -107,7 +107,8 @@ class Wires {
   /// What the busiest part has to do for an instance.
   [[nodiscard]] double busy(const Course& course) const {
     const LinkCost& link = hosts > 1 ? parameters_.between : parameters_.inside;
-    const double work = course.posts * link.post + combine(1, course.read) + touch(course.mapped);
+    const double work = course.posts * link.post + combine(1, course.read) + touch(course.mapped) +
+                        course.port * link.port * link.cpu;
     const double far = hosts > 1 ? course.host * parameters_.host : 0;
     return std::max({course.link * link.beta, course.port * link.port, work, far});
   }

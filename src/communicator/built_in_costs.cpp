@@ -13,11 +13,12 @@ using collectives::LinkCost;
 namespace {
 
 /// Shared memory: two cores of a Xeon at 2.5 GHz, a virtual machine.
-constexpr LinkCost kShm = {.eager = 500, .alpha = 500, .post = 150, .beta = 0.15, .port = 0.15};
+constexpr LinkCost kShm = {
+    .eager = 500, .alpha = 500, .post = 150, .beta = 0.15, .port = 0.15, .cpu = 1};
 
 /// TCP over the loopback device of the same machine.
 constexpr LinkCost kTcp = {
-    .eager = 15'000, .alpha = 15'000, .post = 4'000, .beta = 0.6, .port = 0.6};
+    .eager = 15'000, .alpha = 15'000, .post = 4'000, .beta = 0.6, .port = 0.6, .cpu = 1};
 
 /// RDMA: what a card of 100 Gbit/s is said to do (2 us for a write and its notification, 12 GB/s),
 /// since no such card was at hand.

@@ -35,11 +35,9 @@ struct LinkField {
   std::string_view name;
   double LinkCost::*field;
 };
-constexpr LinkField kLinkFields[] = {{"eager", &LinkCost::eager},
-                                     {"alpha", &LinkCost::alpha},
-                                     {"post", &LinkCost::post},
-                                     {"beta", &LinkCost::beta},
-                                     {"port", &LinkCost::port}};
+constexpr LinkField kLinkFields[] = {{"eager", &LinkCost::eager}, {"alpha", &LinkCost::alpha},
+                                     {"post", &LinkCost::post},   {"beta", &LinkCost::beta},
+                                     {"port", &LinkCost::port},   {"cpu", &LinkCost::cpu}};
 
 struct MachineField {
   std::string_view name;

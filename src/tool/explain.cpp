@@ -93,7 +93,7 @@ std::string reason(const Question& question, const Policy& policy, const Choice&
   }
   std::string text;
   if (all.size() == 1) {
-    text = "no other offers it";
+    text = "no other algorithm offers it";
   } else {
     const auto time_of = [&](bool wanted) {
       return std::find_if(all.begin(), all.end(), [&](const Candidate& one) {
@@ -104,8 +104,11 @@ std::string reason(const Question& question, const Policy& policy, const Choice&
     const Candidate& next = *time_of(false);
     char ratio[32];
     std::snprintf(ratio, sizeof ratio, "%.2f", next.predicted_ns / mine.predicted_ns);
-    text = "the cost model predicts the least time; next comes " +
-           std::string(to_string(next.choice.algorithm)) + ", which takes " + ratio + " times that";
+    // Of those that are alike, the first is taken.
+    text = std::string("the cost model predicts ") +
+           (next.predicted_ns < mine.predicted_ns ? "next to " : "") +
+           "the least time; next comes " + std::string(to_string(next.choice.algorithm)) +
+           ", which takes " + ratio + " times that";
   }
   if (rule != nullptr) {
     text += "; the rule at " + path + ":" + std::to_string(rule->line) + " decides on the rest";
@@ -114,11 +117,8 @@ std::string reason(const Question& question, const Policy& policy, const Choice&
 }
 
 Json link_facts(const collectives::LinkCost& link) {
-  return {{"eager", link.eager},
-          {"alpha", link.alpha},
-          {"post", link.post},
-          {"beta", link.beta},
-          {"port", link.port}};
+  return {{"eager", link.eager}, {"alpha", link.alpha}, {"post", link.post},
+          {"beta", link.beta},   {"port", link.port},   {"cpu", link.cpu}};
 }
 
 Json answer(const Question& question) {

@@ -23,7 +23,7 @@ TEST(Tuning, SaysWhatAMachineIsLike) {
       "# a comment, and an empty line\n"
       "\n"
       "inside alpha 300 beta 0.12   # the rest stays\r\n"
-      "\tbetween eager 15000 alpha 16000 post 400 beta 0.9 port 1e0\n"
+      "\tbetween eager 15000 alpha 16000 post 400 beta 0.9 port 1e0 cpu 0.5\n"
       "gamma 0.05\n"
       "host 2\n"
       "mapped 0");
@@ -41,6 +41,7 @@ TEST(Tuning, SaysWhatAMachineIsLike) {
   EXPECT_EQ(after.between.post, 400);
   EXPECT_EQ(after.between.beta, 0.9);
   EXPECT_EQ(after.between.port, 1);
+  EXPECT_EQ(after.between.cpu, 0.5);
   EXPECT_EQ(after.gamma, 0.05);
   EXPECT_EQ(after.host, 2);
   EXPECT_EQ(after.mapped, 0);
@@ -75,7 +76,7 @@ TEST(Tuning, WhatItMayNotSayIsNamedWithFileAndLine) {
       {"insied alpha 3", {"\"insied\"", "did you mean \"inside\"?"}},
       {"inside", {"the line ends"}},
       {"inside alpha", {"the line ends"}},
-      {"inside alhpa 3", {"did you mean \"alpha\"?", "eager, alpha, post, beta, port"}},
+      {"inside alhpa 3", {"did you mean \"alpha\"?", "eager, alpha, post, beta, port, cpu"}},
       {"inside alpha -1", {"alpha is \"-1\"", "0..1e9"}},
       {"inside alpha nan", {"alpha is \"nan\""}},
       {"inside alpha inf", {"alpha is \"inf\""}},
