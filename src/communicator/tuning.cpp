@@ -111,6 +111,11 @@ std::optional<double> nanoseconds_from(std::string_view word) {
   return value;
 }
 
+std::optional<double> share_from(std::string_view word) {
+  const auto value = nanoseconds_from(word);
+  return value && *value <= 1 ? value : std::nullopt;
+}
+
 /// "8", "8..16", "8..", "..16".
 template <class T, class One>
 std::optional<Range<T>> range_from(std::string_view word, One one) {
@@ -211,7 +216,8 @@ void read_link(Line& line, TuningSetting::Where where, Tuning& tuning) {
     const auto* const field = std::find_if(std::begin(kLinkFields), std::end(kLinkFields),
                                            [&](const LinkField& one) { return one.name == name; });
     if (field == std::end(kLinkFields)) line.refuse_word(name, names, all);
-    const double value = line.value(name, nanoseconds_from, "0..1e9 (nanoseconds)");
+    const double value = name == "cpu" ? line.value(name, share_from, "0..1")
+                                       : line.value(name, nanoseconds_from, "0..1e9 (nanoseconds)");
     tuning.settings.push_back({.where = where, .link = field->field, .value = value});
   } while (line.more());
 }

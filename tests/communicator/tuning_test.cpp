@@ -81,6 +81,7 @@ TEST(Tuning, WhatItMayNotSayIsNamedWithFileAndLine) {
       {"inside alpha nan", {"alpha is \"nan\""}},
       {"inside alpha inf", {"alpha is \"inf\""}},
       {"inside alpha 3us", {"alpha is \"3us\""}},
+      {"inside alpha 3 cpu 1.5", {"cpu is \"1.5\"", "allowed: 0..1"}},
       {"gamma 1e10", {"gamma is \"1e10\""}},
       {"gamma 1 2", {"goes on behind its value"}},
       {"rule", {"the line ends"}},
