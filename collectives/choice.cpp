@@ -133,10 +133,14 @@ Candidate decide(Collective collective, std::uint64_t bytes, const Policy& polic
 
 namespace {
 
-/// The sizes between which `decide` is asked: powers of two, and where rules begin and end.
+/// The sizes at which `decide` is asked: powers of two, halfway between them, and where rules begin
+/// and end.
 std::set<std::uint64_t> samples(Collective collective, const Policy& policy) {
   std::set<std::uint64_t> sizes = {0};
-  for (int power = 0; power <= kLargestPower; ++power) sizes.insert(std::uint64_t{1} << power);
+  for (int power = 0; power <= kLargestPower; ++power) {
+    sizes.insert(std::uint64_t{1} << power);
+    sizes.insert((std::uint64_t{3} << power) / 2);
+  }
   for (const Rule& rule : policy.rules) {
     if (!applies(rule, collective, policy.layout)) continue;
     sizes.insert(rule.bytes.first);

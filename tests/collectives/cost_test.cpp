@@ -101,9 +101,7 @@ TEST(Cost, TheKnownCrossoversAreThere) {
       {Collective::all_reduce, Algorithm::tree, Algorithm::ring},
       {Collective::broadcast, Algorithm::binomial, Algorithm::scatter_all_gather},
       {Collective::broadcast, Algorithm::binomial, Algorithm::tree},
-      {Collective::all_gather, Algorithm::bruck, Algorithm::ring},
       {Collective::all_to_all, Algorithm::bruck, Algorithm::direct},
-      {Collective::gather, Algorithm::binomial, Algorithm::direct},
   };
   constexpr std::uint64_t kLittle = 8;
   constexpr std::uint64_t kMuch = 64 << 20;
