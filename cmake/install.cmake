@@ -3,7 +3,7 @@
 #
 #   runtime      libpaceline.so.0
 #   development  headers, libpaceline.so, libpaceline.a, what CMake and pkg-config read
-#   tools        paceline, the *_perf programs, manual pages
+#   tools        paceline, the *_perf programs, paceline_calibrate, manual pages
 
 # Debian's folder for libraries, whatever the prefix: its loader, pkg-config and CMake look there.
 if(EXISTS /etc/debian_version AND CMAKE_LIBRARY_ARCHITECTURE)
@@ -61,7 +61,8 @@ install(FILES ${PROJECT_BINARY_DIR}/paceline.pc
 # manual pages are.
 set(manual_pages "")
 foreach(program IN ITEMS paceline_program all_reduce_perf reduce_scatter_perf all_gather_perf
-                         all_to_all_perf broadcast_perf reduce_perf gather_perf scatter_perf)
+                         all_to_all_perf broadcast_perf reduce_perf gather_perf scatter_perf
+                         paceline_calibrate)
   if(TARGET ${program})
     get_target_property(name ${program} OUTPUT_NAME)
     if(NOT name)

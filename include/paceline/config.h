@@ -78,16 +78,20 @@ struct PACELINE_API Config {
   int tcp_links = 2;
 
   // --- how collectives run (rank 0's values are used by all ranks) ---------------------------
-  /// PACELINE_ALGORITHM=ring|recursive_doubling|direct; automatic chooses by size.
+  /// PACELINE_ALGORITHM=ring|recursive_doubling|direct; automatic chooses by what the cost model
+  /// predicts.
   Algorithm algorithm = Algorithm::automatic;
+  /// A file with parameters and rules for that choice (docs/tuning.md). Only rank 0 reads it, and
+  /// hands it out. Empty: the built-in parameters. PACELINE_TUNING.
+  std::string tuning;
   /// Messages up to this many bytes travel inside the announcement, 0..4096.
   /// PACELINE_EAGER_BYTES.
   std::size_t eager_bytes = 4096;
-  /// Bytes of one rank's share in one turn of the pipeline, 4 KiB..16 MiB, a multiple of 64.
-  /// PACELINE_SEGMENT_BYTES.
-  std::size_t segment_bytes = 128 * 1024;
-  /// Parallel pipelines, 1..8. PACELINE_LANES.
-  int lanes = 2;
+  /// Bytes of one rank's share in one turn of the pipeline, 4 KiB..16 MiB, a multiple of 64. 0:
+  /// chosen for each call, like the algorithm. PACELINE_SEGMENT_BYTES.
+  std::size_t segment_bytes = 0;
+  /// Parallel pipelines, 1..8. 0: chosen for each call, like the algorithm. PACELINE_LANES.
+  int lanes = 0;
 
   // --- time ----------------------------------------------------------------------------------
   /// How long an operation may go without any progress before it fails, and how long the ranks may

@@ -197,6 +197,7 @@ PACELINE_API std::string_view to_string(IbNotify notify);
 /// "float", "double", "half", "int", "fp8_e4m3" and "fp8_e5m2".
 PACELINE_API std::optional<DataType> data_type_from(std::string_view name);
 PACELINE_API std::optional<ReduceOp> reduce_op_from(std::string_view name);
+PACELINE_API std::optional<Collective> collective_from(std::string_view name);
 PACELINE_API std::optional<Algorithm> algorithm_from(std::string_view name);
 PACELINE_API std::optional<IbNotify> ib_notify_from(std::string_view name);
 

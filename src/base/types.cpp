@@ -114,6 +114,9 @@ std::optional<DataType> data_type_from(std::string_view name) {
 std::optional<ReduceOp> reduce_op_from(std::string_view name) {
   return value_of(kReduceOps, name);
 }
+std::optional<Collective> collective_from(std::string_view name) {
+  return value_of(kCollectives, name);
+}
 std::optional<Algorithm> algorithm_from(std::string_view name) {
   return value_of(kAlgorithms, name);
 }

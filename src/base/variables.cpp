@@ -33,6 +33,7 @@ constexpr std::size_t kMaxEagerBytes = 4096;  // the largest payload of a transp
 constexpr std::size_t kMinSegmentBytes = 4 * 1024;
 constexpr std::size_t kMaxSegmentBytes = 16 * 1024 * 1024;
 constexpr std::size_t kSegmentMultiple = 64;  // a cache line: no two ranks write into one
+constexpr std::size_t kMaxPath = 4095;        // Linux's PATH_MAX, without the end
 // A week: longer waits are typing errors, and their milliseconds stay far from overflow.
 constexpr std::chrono::milliseconds kMaxTime = std::chrono::hours{24 * 7};
 // Shorter silence than this is ordinary scheduling on a loaded host.
@@ -119,6 +120,7 @@ bool valid_algorithm(const Config& config) {
 }
 
 bool valid_segment(const Config& config) {
+  if (config.segment_bytes == 0) return true;
   return within(config.segment_bytes, kMinSegmentBytes, kMaxSegmentBytes) &&
          config.segment_bytes % kSegmentMultiple == 0;
 }
@@ -228,8 +230,9 @@ constexpr std::array kVariables = {
         "PACELINE_ALGORITHM", "algorithm",
         "automatic, ring, recursive_doubling, direct, binomial, halving_doubling, tree, bruck, "
         "scatter_all_gather or hierarchical",
-        "How those collectives run that offer it. The others, and all with automatic, choose by "
-        "size, and alike on every rank.",
+        "How those collectives run that offer it. The others, and all with automatic, take what "
+        "the "
+        "cost model predicts to be the fastest, alike on every rank.",
         read_algorithm, valid_algorithm,
         [](const C& c) { return std::string(to_string(c.algorithm)); }},
     Variable{"PACELINE_EAGER_BYTES", "eager_bytes", "0..4096",
@@ -237,13 +240,20 @@ constexpr std::array kVariables = {
              [](C& c, Text t) { return read_number<std::size_t>(c.eager_bytes, t); },
              [](const C& c) { return c.eager_bytes <= kMaxEagerBytes; },
              [](const C& c) { return std::to_string(c.eager_bytes); }},
-    Variable{"PACELINE_SEGMENT_BYTES", "segment_bytes", "4096..16777216, a multiple of 64",
+    Variable{"PACELINE_TUNING", "tuning", "a path of at most 4095 bytes",
+             "A file with parameters of the cost model and rules that override it, see tuning.md. "
+             "Only rank 0 reads it, and hands it out. Empty: the built-in parameters.",
+             [](C& c, Text t) { return read_text(c.tuning, t); },
+             [](const C& c) { return c.tuning.size() <= kMaxPath; },
+             [](const C& c) { return c.tuning; }},
+    Variable{"PACELINE_SEGMENT_BYTES", "segment_bytes",
+             "4096..16777216, a multiple of 64, or 0 for the cost model's choice",
              "Bytes of one rank's share in one turn of the pipeline.",
              [](C& c, Text t) { return read_number<std::size_t>(c.segment_bytes, t); },
              valid_segment, [](const C& c) { return std::to_string(c.segment_bytes); }},
-    Variable{"PACELINE_LANES", "lanes", "1..8", "Parallel pipelines.",
-             [](C& c, Text t) { return read_number<int>(c.lanes, t); },
-             [](const C& c) { return within(c.lanes, 1, kMaxLinks); },
+    Variable{"PACELINE_LANES", "lanes", "1..8, or 0 for the cost model's choice",
+             "Parallel pipelines.", [](C& c, Text t) { return read_number<int>(c.lanes, t); },
+             [](const C& c) { return within(c.lanes, 0, kMaxLinks); },
              [](const C& c) { return std::to_string(c.lanes); }},
     Variable{"PACELINE_TIMEOUT", "timeout", "0.001..604800 seconds (a week), fractions allowed",
              "How long one operation may take before it fails, and how long the ranks may take to "

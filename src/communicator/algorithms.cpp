@@ -1,56 +1,48 @@
-// Which algorithm a call takes. Every rank decides alike: only what rank 0 has handed out, the call
-// and the hosts of all ranks count.
+// How the cost model's table of choices is made: from what rank 0 has handed out and what the cards
+// of all ranks say. Every rank has both alike, and so makes the same table.
+#include <algorithm>
+
 #include "communicator/core.h"
+#include "communicator/tuning.h"
 
 namespace paceline {
 
+static_assert(collectives::kMostOfAnInstance == engine::kMaxInstanceBytes,
+              "the cost model cuts like the engine");
+
 namespace {
 
-/// Above this the all-pairs exchange of whole vectors costs more than the steps it saves (tcp and
-/// RDMA; ranks on one host map each other's memory instead).
-constexpr std::size_t kLargestDoubling = 32 * 1024;
+/// The first wire, from `number` on, that all ranks offer: the one that most pairs take. The last
+/// one where there is none.
+WireNumber common_wire(const Roster& roster, std::uint8_t number) {
+  const auto all_offer = [&roster](std::uint8_t wire) {
+    for (int rank = 0; rank < roster.size(); ++rank) {
+      if (!roster[rank].wires[wire].offered) return false;
+    }
+    return true;
+  };
+  while (number + 1 < kWireCount && !all_offer(number)) ++number;
+  return static_cast<WireNumber>(number);
+}
 
-/// From here on, cutting a broadcast into chunks that travel at once beats whole copies down a
-/// tree.
-constexpr std::size_t kSmallestScattered = 256 * 1024;
+constexpr auto kShm = static_cast<std::uint8_t>(WireNumber::shm);
 
 }  // namespace
 
-Algorithm CommunicatorCore::choose_algorithm(Collective collective, std::size_t bytes) const {
-  const Algorithm wished = config_.algorithm;
-  if (wished != Algorithm::automatic && collectives::offers(collective, wished)) return wished;
-  const bool mapped = links_->all_mapped();
-  const auto ranks = static_cast<std::size_t>(config_.size);
-  // Several hosts, one of them with several ranks: what a host sums up or takes in crosses the wires
-  // once, instead of once for every rank that a ring leads through.
-  const bool levels = roster_.hosts() > 1 && roster_.hosts() < config_.size;
-  const Algorithm across_hosts = levels ? Algorithm::hierarchical : Algorithm::ring;
-  // Half of all blocks is the most that the algorithms of few steps put at a time.
-  const bool few_steps = bytes * (ranks / 2) <= config_.eager_bytes;
-  switch (collective) {
-    case Collective::barrier:
-      return Algorithm::recursive_doubling;
-    case Collective::all_reduce:
-      if (bytes <= config_.eager_bytes) return Algorithm::recursive_doubling;
-      if (mapped) return Algorithm::direct;
-      return bytes <= kLargestDoubling ? Algorithm::recursive_doubling : across_hosts;
-    case Collective::broadcast:
-      if (mapped || ranks <= 2 || bytes < kSmallestScattered) return Algorithm::binomial;
-      return levels ? Algorithm::hierarchical : Algorithm::scatter_all_gather;
-    case Collective::reduce:
-      return bytes <= config_.eager_bytes ? Algorithm::binomial : Algorithm::direct;
-    case Collective::reduce_scatter:
-      return mapped || bytes <= config_.eager_bytes ? Algorithm::direct : across_hosts;
-    case Collective::all_gather:
-      if (few_steps) return Algorithm::bruck;
-      return mapped ? Algorithm::direct : across_hosts;
-    case Collective::all_to_all:
-      return few_steps ? Algorithm::bruck : Algorithm::direct;
-    case Collective::gather:
-    case Collective::scatter:
-      return few_steps ? Algorithm::binomial : Algorithm::direct;
-  }
-  return Algorithm::direct;
+collectives::Policy CommunicatorCore::make_policy() const {
+  const WireNumber inside = common_wire(roster_, kShm);
+  // Of one host, whether it works is known; of several, that all ranks offer it has to do.
+  const bool shared = roster_.hosts() == 1 ? links_->all_mapped() : inside == WireNumber::shm;
+  const WireNumber between = common_wire(roster_, kShm + 1);
+  const Tuning tuning = tuning_from(roster_[0].tuning);
+  return {.layout = {config_.size, roster_.hosts(), shared},
+          .parameters =
+              tuning.applied_to(built_in_parameters(shared ? WireNumber::shm : between, between)),
+          .rules = tuning.rules,
+          .eager_bytes = config_.eager_bytes,
+          .algorithm = config_.algorithm,
+          .segment_bytes = config_.segment_bytes,
+          .lanes = config_.lanes};
 }
 
 }  // namespace paceline

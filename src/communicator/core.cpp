@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "communicator/tuning.h"
+
 namespace paceline {
 
 namespace {
@@ -18,9 +20,11 @@ constexpr Nanoseconds kSampleEvery = kSecond;
 
 std::shared_ptr<CommunicatorCore> CommunicatorCore::create(const Config& config,
                                                            std::shared_ptr<Store> store,
-                                                           const std::string& name) {
+                                                           const std::string& name,
+                                                           const TuningText* tuning) {
   config.validate();
-  std::shared_ptr<CommunicatorCore> core(new CommunicatorCore(config, std::move(store), name));
+  std::shared_ptr<CommunicatorCore> core(
+      new CommunicatorCore(config, std::move(store), name, tuning));
   const std::weak_ptr<CommunicatorCore> weak = core;
   bootstrap::Events events;
   events.failed = [weak](const bootstrap::FailureNotice& notice) {
@@ -46,7 +50,7 @@ std::shared_ptr<CommunicatorCore> CommunicatorCore::create(const Config& config,
 }
 
 CommunicatorCore::CommunicatorCore(const Config& config, std::shared_ptr<Store> store,
-                                   const std::string& name)
+                                   const std::string& name, const TuningText* tuning)
     : config_(config), name_(name), log_(config, name) {
   const std::string host_id =
       config_.host_id.empty() ? bootstrap::default_host_id() : config_.host_id;
@@ -55,6 +59,7 @@ CommunicatorCore::CommunicatorCore(const Config& config, std::shared_ptr<Store> 
 
   RankCard card = RankCard::mine(config_, host_id);
   links_->describe(card);
+  if (config_.rank == 0) card.tuning = tuning != nullptr ? *tuning : read_tuning(config_.tuning);
   roster_ = Roster(config_.rank, bootstrap_->all_gather(card.write()));
   pump_waiter_ = engine::Waiter(std::max(2, roster_.ranks_per_core()));
   config_.algorithm = roster_[0].algorithm;
@@ -63,11 +68,16 @@ CommunicatorCore::CommunicatorCore(const Config& config, std::shared_ptr<Store> 
   config_.lanes = roster_[0].lanes;
   config_.validate();
   links_->choose(roster_, *bootstrap_);
+  choices_ = collectives::Choices(make_policy());
 
   registrar_ = std::make_shared<memory::Registrar>(links_->transports(), lock_, log_);
-  const engine::PlanOptions options{config_.rank,          config_.size,  config_.eager_bytes,
-                                    config_.segment_bytes, config_.lanes, log_,
-                                    roster_.placement()};
+  engine::PlanOptions options;
+  options.rank = config_.rank;
+  options.size = config_.size;
+  options.eager_bytes = config_.eager_bytes;
+  options.choices = &choices_;
+  options.log = log_;
+  options.placement = roster_.placement();
   const auto timeout = std::chrono::duration_cast<std::chrono::nanoseconds>(config_.timeout);
   engine_ = std::make_unique<engine::Engine>(options, timeout.count(), *links_, registrar_,
                                              config_.history);

@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "base/service_thread.h"
 #include "bootstrap/bootstrap.h"
+#include "collectives/choice.h"
 #include "communicator/arguments.h"
 #include "communicator/fusion.h"
 #include "communicator/links.h"
@@ -41,16 +42,21 @@ namespace paceline {
 
 class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
  public:
+  /// `tuning`: that of the communicator which this one is made of, if it is, in place of a file:
+  /// another rank 0 may not have the file.
   static std::shared_ptr<CommunicatorCore> create(const Config& config,
                                                   std::shared_ptr<Store> store,
-                                                  const std::string& name);
+                                                  const std::string& name,
+                                                  const TuningText* tuning = nullptr);
   ~CommunicatorCore();
 
   [[nodiscard]] const Config& config() const { return config_; }
   [[nodiscard]] const Roster& roster() const { return roster_; }
   [[nodiscard]] std::vector<Wire> wires() const { return links_->wires(); }
-  /// For blocks of `bytes`; the same on all ranks. algorithms.cpp
-  [[nodiscard]] Algorithm choose_algorithm(Collective collective, std::size_t bytes) const;
+  /// For blocks of `bytes`; the same on all ranks.
+  [[nodiscard]] Algorithm choose_algorithm(Collective collective, std::size_t bytes) const {
+    return choices_.at(collective, bytes).algorithm;
+  }
   [[nodiscard]] memory::Registrar& registrar() { return *registrar_; }
 
   // forked.cpp
@@ -118,7 +124,9 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   void run_ready(ReadyCall call);
   std::shared_ptr<engine::Operation> start_ready(const ReadyCall& call);
   void resubmit(const std::shared_ptr<engine::Operation>& operation);
-  CommunicatorCore(const Config& config, std::shared_ptr<Store> store, const std::string& name);
+  CommunicatorCore(const Config& config, std::shared_ptr<Store> store, const std::string& name,
+                   const TuningText* tuning);
+  [[nodiscard]] collectives::Policy make_policy() const;  // algorithms.cpp
 
   // progress.cpp; the lock is held
   bool turn(Nanoseconds now);
@@ -160,6 +168,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   std::shared_ptr<std::recursive_mutex> lock_ = std::make_shared<std::recursive_mutex>();
   std::unique_ptr<bootstrap::Bootstrap> bootstrap_;
   Roster roster_;
+  collectives::Choices choices_;
   std::unique_ptr<Links> links_;
   std::shared_ptr<memory::Registrar> registrar_;
   std::unique_ptr<engine::Engine> engine_;

@@ -11,10 +11,12 @@ namespace paceline {
 
 namespace {
 
-constexpr std::uint8_t kCardVersion = 1;
+constexpr std::uint8_t kCardVersion = 2;
 constexpr std::size_t kMaxName = 256;
 constexpr std::size_t kMaxReason = 512;
 constexpr std::size_t kMaxDescription = 512;  // the transports' own limit
+constexpr std::size_t kMaxPath = 4096;        // PACELINE_TUNING's own limit
+constexpr std::size_t kMaxTrouble = kMaxPath + kMaxReason;
 
 }  // namespace
 
@@ -42,6 +44,7 @@ Bytes RankCard::write() const {
     w.u8(wire.offered ? 1 : 0).text(wire.why_not.substr(0, kMaxReason)).blob(wire.description);
   }
   w.u8(static_cast<std::uint8_t>(algorithm)).u32(eager_bytes).u32(segment_bytes).u8(lanes);
+  w.text(tuning.path).text(tuning.text).text(tuning.trouble.substr(0, kMaxTrouble));
   return w.take();
 }
 
@@ -63,6 +66,9 @@ RankCard RankCard::read(int rank, ConstBytes bytes) {
   card.eager_bytes = r.u32();
   card.segment_bytes = r.u32();
   card.lanes = r.u8();
+  card.tuning.path = r.text(kMaxPath);
+  card.tuning.text = r.text(TuningText::kMost);
+  card.tuning.trouble = r.text(kMaxTrouble);
   if (!r.finished() || version != kCardVersion) {
     throw Error(ErrorCode::bootstrap_failed,
                 "rank " + std::to_string(rank) + " described itself in " +

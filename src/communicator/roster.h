@@ -27,6 +27,15 @@ struct WireCard {
   Bytes description = {};    ///< Transport::describe()
 };
 
+/// A tuning file (tuning.h) as rank 0 has read it.
+struct TuningText {
+  /// What fits into a card with everything else; a thousand rules.
+  static constexpr std::size_t kMost = 48 * 1024;
+  std::string path = {};  ///< empty: there is none
+  std::string text = {};
+  std::string trouble = {};  ///< why it could not be read: a whole sentence
+};
+
 /// What one rank says of itself.
 struct RankCard {
   std::string host_id;
@@ -38,9 +47,10 @@ struct RankCard {
   Algorithm algorithm = Algorithm::automatic;
   std::uint32_t eager_bytes = 0;
   std::uint32_t segment_bytes = 0;
-  std::uint8_t lanes = 1;
+  std::uint8_t lanes = 0;
+  TuningText tuning = {};
 
-  /// About this process, without the wires.
+  /// About this process, without the wires and the tuning.
   static RankCard mine(const Config& config, const std::string& host_id);
   [[nodiscard]] Bytes write() const;
   /// Throws Error (bootstrap_failed) if the bytes are not a card.

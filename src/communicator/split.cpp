@@ -47,7 +47,8 @@ std::shared_ptr<CommunicatorCore> CommunicatorCore::split(int color, int key) {
   config.secret = bootstrap_->secret();
   config.root.clear();
   return create(config, bootstrap_->board(),
-                name_ + "/" + std::to_string(number) + "." + std::to_string(color));
+                name_ + "/" + std::to_string(number) + "." + std::to_string(color),
+                &roster_[0].tuning);
 }
 
 }  // namespace paceline

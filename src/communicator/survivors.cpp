@@ -38,7 +38,7 @@ std::shared_ptr<CommunicatorCore> CommunicatorCore::shrink() {
   const std::string stem = counted ? name_.substr(0, tilde) : name_;
   const int before = counted ? std::atoi(name_.c_str() + tilde + 1) : 0;
   const std::string name = stem + "~" + std::to_string(before + generation_);
-  return create(config, bootstrap_->board(), name);
+  return create(config, bootstrap_->board(), name, &roster_[0].tuning);
 }
 
 }  // namespace paceline

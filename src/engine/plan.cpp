@@ -9,9 +9,27 @@ namespace paceline::engine {
 
 using collectives::Grain;
 
+namespace {
+
+constexpr std::uint64_t kLongBlock = 1 << 20;
+
+/// With the segment and the lanes that are chosen for this call. They depend on nothing but the
+/// call, so all ranks have the same, and a plan can be used again.
+PlanOptions chosen(const Call& call, PlanOptions options) {
+  if (options.choices == nullptr) return options;
+  // Blocks with a length per rank are taken for long ones, on all ranks alike.
+  const std::uint64_t bytes = call.per_rank() ? kLongBlock : call.count * size_of(call.type);
+  const collectives::Choice& choice = options.choices->at(call.collective, bytes);
+  options.segment_bytes = choice.segment_bytes;
+  options.lanes = choice.lanes;
+  return options;
+}
+
+}  // namespace
+
 Plan::Plan(const Call& call, const PlanOptions& options)
     : call_(call), size_(options.size), placement_(options.placement) {
-  cut(options);
+  cut(chosen(call, options));
   scan(options);
   options.log.debug(LogComponent::engine, [&] {
     return call.text() + " takes " + std::string(to_string(call.algorithm)) + " with " +

@@ -11,6 +11,7 @@
 
 #include "base/layout.h"
 #include "base/log.h"
+#include "collectives/choice.h"
 #include "collectives/placement.h"
 #include "collectives/schedule.h"
 #include "engine/call.h"
@@ -24,6 +25,8 @@ struct PlanOptions {
   std::size_t eager_bytes = 4096;
   std::size_t segment_bytes = 128 * 1024;
   int lanes = 2;
+  /// In place of segment_bytes and lanes; null: those. Outlives the engine.
+  const collectives::Choices* choices = nullptr;
   Logger log = {};
   /// Which ranks are on which host; null: all on one.
   std::shared_ptr<const collectives::Placement> placement = {};

@@ -20,6 +20,7 @@ struct Session {
 /// sets `session.exit_code`, and throws what std::exception is for. `session` outlives it.
 using AddCommand = void (*)(Session& session);
 
+void add_explain(Session& session);
 void add_info(Session& session);
 void add_status(Session& session);
 

@@ -13,7 +13,7 @@
 namespace paceline::tool {
 namespace {
 
-constexpr std::array<AddCommand, 2> kCommands = {add_info, add_status};
+constexpr std::array<AddCommand, 3> kCommands = {add_info, add_status, add_explain};
 
 // The first word that is no option; the options before a subcommand take no values.
 const std::string* subcommand_of(const std::vector<std::string>& arguments) {

@@ -62,6 +62,7 @@ TEST(Config, EveryVariableSetsItsField) {
                                  {"PACELINE_TCP_LINKS", "4"},
                                  {"PACELINE_ALGORITHM", "ring"},
                                  {"PACELINE_EAGER_BYTES", "0"},
+                                 {"PACELINE_TUNING", "/etc/paceline.tuning"},
                                  {"PACELINE_SEGMENT_BYTES", "8192"},
                                  {"PACELINE_LANES", "8"},
                                  {"PACELINE_TIMEOUT", "2.5"},
@@ -86,6 +87,7 @@ TEST(Config, EveryVariableSetsItsField) {
   EXPECT_EQ(c.tcp_links, 4);
   EXPECT_EQ(c.algorithm, Algorithm::ring);
   EXPECT_EQ(c.eager_bytes, 0U);
+  EXPECT_EQ(c.tuning, "/etc/paceline.tuning");
   EXPECT_EQ(c.segment_bytes, 8192U);
   EXPECT_EQ(c.lanes, 8);
   EXPECT_EQ(c.timeout, std::chrono::milliseconds(2500));
@@ -136,8 +138,8 @@ TEST(Config, ValuesOutOfRangeSayWhatWasGivenAndWhatIsAllowed) {
       {"PACELINE_TCP_LINKS", {"0", "9", "two", "1.5", " 2"}},
       {"PACELINE_ALGORITHM", {"star", "binomial tree", "Ring"}},
       {"PACELINE_EAGER_BYTES", {"4097", "-1", "4K"}},
-      {"PACELINE_SEGMENT_BYTES", {"0", "4095", "4097", "16777280", "128K"}},
-      {"PACELINE_LANES", {"0", "9", "99999999999999999999"}},
+      {"PACELINE_SEGMENT_BYTES", {"1", "4095", "4097", "16777280", "128K"}},
+      {"PACELINE_LANES", {"-1", "9", "99999999999999999999"}},
       {"PACELINE_TIMEOUT", {"0", "-1", "inf", "nan", "604801", "1e300", "10s"}},
       {"PACELINE_HEARTBEAT_TIMEOUT", {"0.05", "never"}},
       {"PACELINE_LOG", {"loud", "info,debug", "nothing=info"}},
@@ -324,6 +326,14 @@ TEST(Secret, IsNeverPrinted) {
   EXPECT_EQ(refusal_of([&] { config.validate(); }).find("hunter2"), std::string::npos);
 }
 
+TEST(Config, ZeroLeavesSegmentAndLanesToTheCostModel) {
+  const Config c = Config::from({{"PACELINE_SEGMENT_BYTES", "0"}, {"PACELINE_LANES", "0"}});
+  EXPECT_EQ(c.segment_bytes, 0U);
+  EXPECT_EQ(c.lanes, 0);
+  EXPECT_EQ(Config().lanes, 0) << "which is the default";
+  EXPECT_EQ(Config().segment_bytes, 0U);
+}
+
 // --- a Config filled by hand -----------------------------------------------------------------
 
 TEST(Validate, NamesTheFieldAndTheValue) {
@@ -342,6 +352,7 @@ TEST(Validate, NamesTheFieldAndTheValue) {
   expect_mentions(broken([](Config& c) { c.timeout = std::chrono::milliseconds(0); }),
                   {"Config::timeout"});
   expect_mentions(broken([](Config& c) { c.segment_bytes = 4100; }), {"4100", "multiple of 64"});
+  expect_mentions(broken([](Config& c) { c.tuning.assign(4096, 'x'); }), {"Config::tuning"});
   expect_mentions(broken([](Config& c) { c.root = "nowhere"; }), {"nowhere", "host:port"});
 }
 

@@ -28,6 +28,9 @@ TEST(Types, SpellingsGoBothWays) {
   for (DataType type : kTypes) EXPECT_EQ(data_type_from(to_string(type)), type);
   for (ReduceOp op : kOps) EXPECT_EQ(reduce_op_from(to_string(op)), op);
   for (Algorithm a : kAlgorithms) EXPECT_EQ(algorithm_from(to_string(a)), a);
+  for (std::uint8_t c = 1; is_valid(static_cast<Collective>(c)); ++c) {
+    EXPECT_EQ(collective_from(to_string(static_cast<Collective>(c))), static_cast<Collective>(c));
+  }
   for (IbNotify n : {IbNotify::automatic, IbNotify::immediate, IbNotify::send}) {
     EXPECT_EQ(ib_notify_from(to_string(n)), n);
   }
@@ -58,6 +61,7 @@ TEST(Types, UnknownSpellingsHaveNoValue) {
   EXPECT_EQ(data_type_from(""), std::nullopt);
   EXPECT_EQ(data_type_from("Float32"), std::nullopt);
   EXPECT_EQ(reduce_op_from("average"), std::nullopt);
+  EXPECT_EQ(collective_from("allreduce"), std::nullopt);
   EXPECT_EQ(algorithm_from("star"), std::nullopt);
   EXPECT_EQ(ib_notify_from("automatic"), std::nullopt);
 }

@@ -2,7 +2,9 @@
 // messages.
 #include <array>
 
+#include "collectives/schedule.h"
 #include "communicator/roster.h"
+#include "communicator/tuning.h"
 #include "communicator/verdict.h"
 #include "engine/announcement.h"
 #include "fuzz/input.h"
@@ -79,6 +81,32 @@ void read_cards(Input& input) {
   }
 }
 
+// A tuning file is refused in words that name the line, or gives a table that has an answer for
+// every size.
+void read_tuning(const std::string& text) {
+  collectives::Policy policy;
+  try {
+    const Tuning tuning = tuning_from({.path = "file", .text = text});
+    // Each rule makes the table longer, and slower to make; none is like another to the reader.
+    if (tuning.rules.size() > 8) return;
+    policy.rules = tuning.rules;
+    policy.parameters = tuning.applied_to(built_in_parameters(WireNumber::shm, WireNumber::tcp));
+  } catch (const Error& error) {
+    require(error.code() == ErrorCode::invalid_configuration &&
+                std::string(error.what()).starts_with("tuning file file:"),
+            "what is refused is refused in words");
+    return;
+  }
+  policy.layout = {.ranks = 6, .hosts = 2, .mapped = true};
+  const collectives::Choices choices(policy);
+  for (const std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{70'000}, ~std::uint64_t{0}}) {
+    const collectives::Choice choice = choices.at(Collective::all_reduce, bytes);
+    require(collectives::offers(Collective::all_reduce, choice.algorithm) &&
+                choice.segment_bytes >= 4096 && choice.lanes >= 1,
+            "there is a choice for every size");
+  }
+}
+
 void read_reachable(ConstBytes bytes) {
   static const auto shm = transport::make_shm_transport({"a host"});
   static const auto tcp = transport::make_tcp_transport({});
@@ -112,7 +140,7 @@ void read_engine_header(ConstBytes bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace paceline;
   Input input(data, size);
-  switch (input.byte() % 6) {
+  switch (input.byte() % 7) {
     case 0:
       read_port(input.rest());
       break;
@@ -130,6 +158,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 5:
       read_testimonies(input);
+      break;
+    case 6:
+      read_tuning(fuzz::text_of(input.rest()));
       break;
   }
   return 0;

@@ -1,0 +1,107 @@
+#include "collectives/cost.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "collectives/cost_course.h"
+#include "collectives/schedule.h"
+
+namespace paceline::collectives {
+
+namespace {
+
+constexpr double kNever = std::numeric_limits<double>::infinity();
+
+/// Segments are cut no shorter: a cache line, as in the engine's Plan.
+constexpr std::size_t kLeastSegment = 64;
+
+Course barrier_course(const Wires& wires, double) {
+  return recursive_doubling_course(wires, 0);
+}
+
+struct Entry {
+  Collective collective;
+  Algorithm algorithm;
+  Formula formula;
+};
+
+/// One line for each that schedule.cpp offers (a test compares). An algorithm of two levels has its
+/// formula here like any other: Wires knows both.
+constexpr Entry kFormulas[] = {
+    {Collective::all_reduce, Algorithm::ring, ring_all_reduce_course},
+    {Collective::all_reduce, Algorithm::recursive_doubling, recursive_doubling_course},
+    {Collective::all_reduce, Algorithm::halving_doubling, halving_doubling_course},
+    {Collective::all_reduce, Algorithm::tree, tree_all_reduce_course},
+    {Collective::all_reduce, Algorithm::direct, direct_all_reduce_course},
+    {Collective::all_reduce, Algorithm::hierarchical, hierarchical_all_reduce_course},
+    {Collective::broadcast, Algorithm::binomial, binomial_broadcast_course},
+    {Collective::broadcast, Algorithm::tree, tree_broadcast_course},
+    {Collective::broadcast, Algorithm::scatter_all_gather, scatter_all_gather_course},
+    {Collective::broadcast, Algorithm::direct, direct_broadcast_course},
+    {Collective::broadcast, Algorithm::hierarchical, hierarchical_broadcast_course},
+    {Collective::barrier, Algorithm::recursive_doubling, barrier_course},
+    {Collective::reduce_scatter, Algorithm::ring, ring_reduce_scatter_course},
+    {Collective::reduce_scatter, Algorithm::direct, direct_reduce_scatter_course},
+    {Collective::reduce_scatter, Algorithm::hierarchical, hierarchical_reduce_scatter_course},
+    {Collective::all_gather, Algorithm::ring, ring_all_gather_course},
+    {Collective::all_gather, Algorithm::bruck, bruck_all_gather_course},
+    {Collective::all_gather, Algorithm::direct, direct_all_gather_course},
+    {Collective::all_gather, Algorithm::hierarchical, hierarchical_all_gather_course},
+    {Collective::all_to_all, Algorithm::bruck, bruck_all_to_all_course},
+    {Collective::all_to_all, Algorithm::direct, direct_all_to_all_course},
+    {Collective::reduce, Algorithm::binomial, binomial_reduce_course},
+    {Collective::reduce, Algorithm::tree, tree_reduce_course},
+    {Collective::reduce, Algorithm::direct, direct_reduce_course},
+    {Collective::gather, Algorithm::binomial, binomial_gather_course},
+    {Collective::gather, Algorithm::direct, direct_gather_course},
+    {Collective::scatter, Algorithm::binomial, binomial_scatter_course},
+    {Collective::scatter, Algorithm::direct, direct_scatter_course},
+};
+
+Formula formula_of(Collective collective, Algorithm algorithm) {
+  for (const Entry& entry : kFormulas) {
+    if (entry.collective == collective && entry.algorithm == algorithm) return entry.formula;
+  }
+  return nullptr;
+}
+
+/// What one instance covers of a block, at most: as the engine's Plan cuts, without its rounding.
+double most_of_a_block(Collective collective, const Grain& grain, const Layout& layout,
+                       std::size_t segment_bytes) {
+  const Blocks blocks = paceline::blocks_of(collective, 0, layout.ranks, 0);
+  const int parts = std::max({grain.pieces, blocks.input, blocks.output});
+  const std::size_t segment =
+      std::max(kLeastSegment, std::min(segment_bytes / static_cast<std::size_t>(grain.blocks),
+                                       kMostOfAnInstance / static_cast<std::size_t>(parts)));
+  return static_cast<double>(segment) * grain.pieces;
+}
+
+}  // namespace
+
+// Instances are counted as a real number and are all as long as they may be, where the engine makes
+// them equally long: so more bytes never take less time.
+double predicted_ns(Collective collective, Algorithm algorithm, const Layout& layout,
+                    std::uint64_t bytes, const Cut& cut, const CostParameters& parameters) {
+  const Formula formula = formula_of(collective, algorithm);
+  if (formula == nullptr) return kNever;
+  const auto n = static_cast<double>(bytes);
+  if (layout.ranks == 1) return collective == Collective::barrier ? 0 : n * parameters.gamma;
+
+  const Shape shape{.size = layout.ranks, .count = bytes};
+  const Grain grain = grain_of(collective, algorithm, shape);
+  const double most = most_of_a_block(collective, grain, layout, cut.segment_bytes);
+  const double instances = std::max(1.0, n / most);
+  const double longest = n / grain.pieces * grain.blocks;
+  const bool eager = collective == Collective::barrier ||
+                     (n <= most && longest <= static_cast<double>(cut.eager_bytes));
+
+  const Wires wires(layout, parameters, eager);
+  const Course course = formula(wires, std::min(n, most));
+  if (eager) return course.path;
+  const double period = course.period > 0 ? course.period : course.path;
+  const double lanes = std::min<double>(cut.lanes, instances);
+  return wires.message(course.peers) + course.path +
+         (instances - 1) * std::max(period / lanes, wires.busy(course));
+}
+
+}  // namespace paceline::collectives
