@@ -122,6 +122,44 @@ TEST(Tuning, SizesAreBytesOrPowersOf1024) {
   }
 }
 
+collectives::Choices built_in(WireNumber wire, int ranks) {
+  collectives::Policy policy;
+  policy.layout = {.ranks = ranks, .mapped = wire == WireNumber::shm};
+  policy.parameters = built_in_parameters(wire, wire);
+  return collectives::Choices(policy);
+}
+
+// Where measurements leave no doubt.
+TEST(BuiltInParameters, ChooseWhatIsMeasuredToBeBest) {
+  constexpr std::uint64_t kMuch = 1 << 20;
+  for (const int ranks : {2, 3, 4, 8}) {
+    const collectives::Choices shm = built_in(WireNumber::shm, ranks);
+    EXPECT_EQ(shm.at(Collective::all_reduce, 8).algorithm, Algorithm::recursive_doubling);
+    for (const Collective collective : {Collective::all_reduce, Collective::reduce_scatter,
+                                        Collective::all_gather, Collective::reduce}) {
+      EXPECT_EQ(shm.at(collective, kMuch).algorithm, Algorithm::direct) << to_string(collective);
+    }
+    for (const WireNumber wire : {WireNumber::tcp, WireNumber::verbs}) {
+      const collectives::Choices other = built_in(wire, ranks);
+      EXPECT_EQ(other.at(Collective::all_reduce, 8).algorithm, Algorithm::recursive_doubling);
+      EXPECT_EQ(other.at(Collective::all_gather, 8).algorithm, Algorithm::bruck);
+      EXPECT_NE(other.at(Collective::all_reduce, 4 * kMuch).algorithm,
+                Algorithm::recursive_doubling);
+      if (ranks > 3) {
+        EXPECT_NE(other.at(Collective::broadcast, 4 * kMuch).algorithm, Algorithm::binomial);
+      }
+    }
+  }
+}
+
+// Segments and lanes are changed for a reason only, and not far: scratch grows with both.
+TEST(BuiltInParameters, LeaveSegmentsAndLanesAloneOnSharedMemory) {
+  for (const auto& entry : built_in(WireNumber::shm, 4).entries(Collective::all_reduce)) {
+    EXPECT_EQ(entry.choice.segment_bytes, 128U * 1024);
+    EXPECT_EQ(entry.choice.lanes, 2);
+  }
+}
+
 /// A file for the length of a test.
 class File {
  public:
