@@ -135,7 +135,9 @@ engine::Buffers UnevenArguments::buffers(int rank, int size) const {
     single = list.given.counts[static_cast<std::size_t>(rank)];
   }
   const auto extents = std::make_shared<const engine::Extents>(
-      blocks_of(input, size, single, type), blocks_of(output, size, single, type));
+      blocks_of(input, size, single, type), blocks_of(output, size, single, type),
+      has_root(collective) && rank == root ? engine::Extents::Single::kept
+                                           : engine::Extents::Single::exchanged);
   check_overlap(*this, *extents, rank, input, output);
   return {mine.input > 0 ? static_cast<const std::byte*>(in) : nullptr,
           mine.output > 0 ? static_cast<std::byte*>(out) : nullptr, extents, op.factor(),

@@ -80,9 +80,10 @@ std::optional<Verdict> find_difference(const Hang& hang) {
     const auto& [usual, many] = groups.front();
     const auto& [odd, few] = groups[1];
     return Verdict{ErrorCode::mismatch, few.front(),
-                   names(hang, few) + " called " + odd.text() + " as call #" +
+                   names(hang, few) + " called " + told_apart(odd, usual) + " as call #" +
                        std::to_string(sequence) + " where " + rank_list(many) + " called " +
-                       usual.text() + ": all ranks must make the same calls in the same order"};
+                       told_apart(usual, odd) +
+                       ": all ranks must make the same calls in the same order"};
   }
   return std::nullopt;
 }

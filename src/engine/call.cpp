@@ -46,6 +46,13 @@ std::string Call::text() const {
   return s + ')';
 }
 
+std::string told_apart(const Call& call, const Call& other) {
+  std::string text = call.text();
+  if (call != other && text == other.text())
+    text += " by " + std::string(to_string(call.algorithm));
+  return text;
+}
+
 std::string numbered(std::uint64_t sequence, const Call& call) {
   return call.text() + " as call #" + std::to_string(sequence);
 }

@@ -39,6 +39,9 @@ struct Call {
   [[nodiscard]] std::string text() const;
 };
 
+/// What `call` is, beside another: with the algorithm if their texts do not tell them apart.
+std::string told_apart(const Call& call, const Call& other);
+
 /// "all_reduce(1024 x float32, sum) as call #7".
 std::string numbered(std::uint64_t sequence, const Call& call);
 

@@ -239,14 +239,10 @@ void Engine::refuse(const Operation& operation, const Edge& edge, ConstBytes mes
   const std::optional<Call> mine = vitals_.call_at(header.sequence());
   const std::string rule = ": all ranks must make the same calls in the same order";
   if (mine && *mine != header.call()) {
-    // Two calls that read alike differ in what their texts leave out.
-    const bool alike = mine->text() == header.call().text();
-    const auto by = [&](const Call& call) {
-      return alike ? " by " + std::string(to_string(call.algorithm)) : std::string();
-    };
     throw Error(ErrorCode::mismatch,
-                peer + " called " + numbered(header.sequence(), header.call()) + by(header.call()) +
-                    " where " + me + " called " + mine->text() + by(*mine) + rule,
+                peer + " called " + told_apart(header.call(), *mine) + " as call #" +
+                    std::to_string(header.sequence()) + " where " + me + " called " +
+                    told_apart(*mine, header.call()) + rule,
                 where(operation, edge.peer));
   }
   if (!mine) {

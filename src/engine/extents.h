@@ -26,9 +26,14 @@ class Extents {
     std::uint64_t offset = 0;
     std::uint64_t length = 0;
   };
+  /// What the only block of a buffer is for.
+  enum class Single : std::uint8_t {
+    exchanged,  ///< all peers get it, or all give what ends up in it
+    kept,       ///< it is the root's own part: of a gather's input, of a scatter's output
+  };
   /// No blocks, one, or one for each rank.
-  Extents(std::vector<Block> input, std::vector<Block> output)
-      : input_(std::move(input)), output_(std::move(output)) {}
+  Extents(std::vector<Block> input, std::vector<Block> output, Single single = Single::exchanged)
+      : input_(std::move(input)), output_(std::move(output)), single_(single) {}
 
   /// Number `number` of a buffer that has a block for each rank, else the only one.
   [[nodiscard]] Block block(collectives::Buffer buffer, std::uint64_t number) const {
@@ -37,12 +42,8 @@ class Extents {
     return blocks[blocks.size() == 1 ? 0 : number];
   }
   /// Elements that this rank gives to a peer, and that it gets from one.
-  [[nodiscard]] std::uint64_t given_to(int peer) const {
-    return block(collectives::Buffer::input, static_cast<std::uint64_t>(peer)).length;
-  }
-  [[nodiscard]] std::uint64_t got_from(int peer) const {
-    return block(collectives::Buffer::output, static_cast<std::uint64_t>(peer)).length;
-  }
+  [[nodiscard]] std::uint64_t given_to(int peer) const { return exchanged(input_, peer); }
+  [[nodiscard]] std::uint64_t got_from(int peer) const { return exchanged(output_, peer); }
   [[nodiscard]] const std::vector<Block>& output() const { return output_; }
   [[nodiscard]] std::uint64_t longest() const {
     std::uint64_t most = 0;
@@ -60,8 +61,15 @@ class Extents {
   }
 
  private:
+  [[nodiscard]] std::uint64_t exchanged(const std::vector<Block>& blocks, int peer) const {
+    if (blocks.empty()) return 0;
+    if (blocks.size() > 1) return blocks[static_cast<std::size_t>(peer)].length;
+    return single_ == Single::kept ? 0 : blocks[0].length;
+  }
+
   std::vector<Block> input_;
   std::vector<Block> output_;
+  Single single_;
 };
 
 }  // namespace paceline::engine

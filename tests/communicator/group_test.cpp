@@ -190,7 +190,7 @@ TEST(GroupRules, AGroupThatIsNeverClosed) {
 }
 
 TEST(GroupRules, AFailedCommunicatorEndsIt) {
-  run_world(2, [](Communicator& comm) {
+  run_world(1, [](Communicator& comm) {
     std::vector<float> x(4);
     comm.group_begin();
     comm.all_reduce(std::span(x), ReduceOp::sum);
