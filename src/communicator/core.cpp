@@ -149,7 +149,7 @@ std::shared_ptr<engine::Operation> CommunicatorCore::start(const Arguments& argu
   return operation;
 }
 
-void CommunicatorCore::wait(engine::Operation& operation) {
+void CommunicatorCore::wait(engine::Completion& operation) {
   if (!operation.finished()) {
     const std::lock_guard guard(*lock_);
     drive(operation);
@@ -157,7 +157,7 @@ void CommunicatorCore::wait(engine::Operation& operation) {
   if (operation.error()) throw Error(*operation.error());
 }
 
-bool CommunicatorCore::done(engine::Operation& operation) {
+bool CommunicatorCore::done(engine::Completion& operation) {
   if (operation.finished()) return true;
   // Whoever has the lock is making progress.
   const std::unique_lock guard(*lock_, std::try_to_lock);

@@ -27,6 +27,7 @@
 #include "bootstrap/bootstrap.h"
 #include "communicator/arguments.h"
 #include "communicator/links.h"
+#include "communicator/message_arguments.h"
 #include "communicator/roster.h"
 #include "communicator/status_door.h"
 #include "engine/engine.h"
@@ -69,8 +70,11 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   void run(const Arguments& arguments);
   /// Checks the arguments and starts the call.
   std::shared_ptr<engine::Operation> start(const Arguments& arguments);
-  void wait(engine::Operation& operation);
-  bool done(engine::Operation& operation);
+  /// The same for a send or recv, of checked arguments. point_to_point.cpp
+  void run_message(const MessageArguments& arguments);
+  std::shared_ptr<engine::Message> start_message(const MessageArguments& arguments);
+  void wait(engine::Completion& operation);
+  bool done(engine::Completion& operation);
 
   [[nodiscard]] Usage usage();
 
@@ -98,7 +102,8 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   bool turn(Nanoseconds now);
   void examine(Nanoseconds now);
   void warn_of_stall(Nanoseconds now);
-  void drive(engine::Operation& operation);
+  void warn_of_waiting_message(Nanoseconds now);
+  void drive(engine::Completion& operation);
   void sleep(Nanoseconds longest);
   void start_pump();
   void pump_later(Nanoseconds delay);
@@ -114,6 +119,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   void blame(const Error& error);
   void conclude(Error error);
   void ask_around();
+  void ask_about(const engine::MessageWait& late);
   [[nodiscard]] std::string last_calls() const;
   [[nodiscard]] Error error_from(const bootstrap::FailureNotice& notice) const;
   // Service thread.
@@ -146,6 +152,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   std::vector<pollfd> descriptors_;
   Nanoseconds examined_ = 0;
   std::uint64_t warned_of_ = Error::kNoSequence;
+  engine::MessageCall warned_of_message_ = {};
   bool left_ = false;
 
   std::atomic<bool> noticed_{false};  ///< notice_ is set
@@ -159,10 +166,12 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   };
   std::optional<Suspicion> suspicion_;  ///< lock held
 
-  /// When the service thread last saw this rank make or finish a call; its own.
+  /// When the service thread last saw this rank make or finish a call, or make a send or recv; its
+  /// own.
   struct Sample {
     std::uint64_t entered = 0;
     std::uint64_t finished = 0;
+    std::uint64_t messages = 0;
     Nanoseconds changed = 0;
   } sample_;
 };

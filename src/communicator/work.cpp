@@ -6,7 +6,7 @@
 
 namespace paceline {
 
-Work::Work(std::shared_ptr<CommunicatorCore> core, std::shared_ptr<engine::Operation> operation)
+Work::Work(std::shared_ptr<CommunicatorCore> core, std::shared_ptr<engine::Completion> operation)
     : core_(std::move(core)), operation_(std::move(operation)) {}
 
 Work::Work(Work&&) noexcept = default;

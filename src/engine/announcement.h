@@ -15,7 +15,7 @@
 //        32       payload: eager: the data of one put. announcement: eight u64,
 //                 {address, key} of input, output, scratch, then the distance of two lanes'
 //                 scratch and the offset of the shadow in it; before the shadow lie the lane's two
-//                 scratches, half of that offset each
+//                 scratches, half of that offset each. cell: {address, key}
 //
 // Integers are in network order.
 #pragma once
@@ -32,10 +32,12 @@ namespace paceline::engine {
 inline constexpr std::uint8_t kMessageVersion = 1;
 inline constexpr std::size_t kHeaderBytes = 32;
 inline constexpr std::size_t kAnnouncementBytes = 64;
+inline constexpr std::size_t kCellAddressBytes = 16;
 
 enum class MessageKind : std::uint8_t {
   eager = 1,         ///< a put's data, travelling with the header
   announcement = 2,  ///< where the sender's buffers are
+  cell = 3,          ///< first on each link: where the receiver may say what (record_channel.h)
 };
 
 inline std::uint64_t network_order(std::uint64_t v) {

@@ -81,6 +81,7 @@ class SimWorld {
       other.endpoints[number] = std::move(theirs);
       return (endpoints[peer] = std::move(mine)).get();
     }
+    bool linked(int peer) override { return endpoints.contains(peer); }
     std::size_t transport_of(int) override { return 0; }
     std::string name(int peer) override { return "rank " + std::to_string(peer); }
 

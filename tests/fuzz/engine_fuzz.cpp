@@ -46,6 +46,7 @@ class World final : public Peers {
   }
 
   transport::Endpoint* endpoint(int) override { return at_us_.get(); }
+  bool linked(int) override { return true; }
   std::size_t transport_of(int) override { return 0; }
   std::string name(int peer) override { return "rank " + std::to_string(peer); }
 
