@@ -173,6 +173,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
     std::uint64_t finished = 0;
     std::uint64_t messages = 0;
     Nanoseconds changed = 0;
+    bool operator==(const Sample&) const = default;
   } sample_;
 };
 

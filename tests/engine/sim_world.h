@@ -55,6 +55,11 @@ class SimWorld {
     return ranks_[static_cast<std::size_t>(rank)]->error;
   }
 
+  /// Polls everybody once.
+  void poll_all() {
+    for (auto& rank : ranks_) poll(*rank);
+  }
+
   /// Polls everybody, in turn with the passing of time, until all engines are idle or have
   /// failed; false if nothing can move any more.
   bool run() {
