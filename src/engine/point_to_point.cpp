@@ -83,6 +83,7 @@ void PointToPoint::answer_strangers() {
     if (!engine_.connect(edge) || edge.endpoint->arrived(kRecordLane) == 0) continue;
     pair(peer).answer();
     activate(peer);
+    (void)pair(peer).advance();
   }
 }
 
