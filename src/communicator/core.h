@@ -119,7 +119,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   void blame(const Error& error);
   void conclude(Error error);
   void ask_around();
-  void ask_about(const engine::MessageWait& late);
+  void ask_about(const engine::MessageWait& wait);
   [[nodiscard]] std::string last_calls() const;
   [[nodiscard]] Error error_from(const bootstrap::FailureNotice& notice) const;
   // Service thread.

@@ -140,9 +140,13 @@ std::string CommunicatorCore::last_calls() const {
 
 // A deadline has passed, or a wire has broken: what is every rank doing? The answer comes as news.
 void CommunicatorCore::ask_around() {
-  if (const auto& late = engine_->point_to_point().late()) return ask_about(*late);
+  if (const auto& message = engine_->point_to_point().late()) return ask_about(*message);
   const engine::Operation* const current = engine_->current();
-  if (current == nullptr) return;
+  if (current == nullptr) {
+    const auto [since, call] = engine_->vitals().message_stand();
+    if (since != 0 && call.peer == suspicion_->error.peer()) ask_about({call, since});
+    return;
+  }
   const bool late = suspicion_->error.code() == ErrorCode::timeout;
   Hang hang;
   hang.asker = config_.rank;
@@ -169,14 +173,15 @@ void CommunicatorCore::ask_around() {
 }
 
 // The same of a send or recv.
-void CommunicatorCore::ask_about(const engine::MessageWait& late) {
+void CommunicatorCore::ask_about(const engine::MessageWait& wait) {
+  const bool late = suspicion_->error.code() == ErrorCode::timeout;
   MessageHang hang;
   hang.asker = config_.rank;
-  hang.call = late.call;
-  hang.waited = steady_now() - late.since;
-  hang.awaited = engine_->point_to_point().awaited(late);
+  hang.call = wait.call;
+  hang.waited = steady_now() - wait.since;
+  hang.awaited = engine_->point_to_point().awaited(wait);
   const std::weak_ptr<CommunicatorCore> weak = weak_from_this();
-  const auto answered = [weak,
+  const auto answered = [weak, late,
                          hang](const std::optional<bootstrap::Testimonies>& testimonies) mutable {
     const auto self = weak.lock();
     if (self == nullptr || !testimonies) return;
@@ -186,6 +191,8 @@ void CommunicatorCore::ask_about(const engine::MessageWait& late) {
     }
     hang.name = [&](int rank) { return self->roster_.name(rank); };
     const Verdict verdict = judge_message(hang);
+    // A wire that has broken before any deadline is to blame itself, unless the peer has left.
+    if (!late && verdict.code != ErrorCode::peer_failed) return;
     self->bootstrap_->announce_failure(
         {verdict.code, hang.asker, verdict.culprit, Error::kNoSequence, verdict.text});
   };

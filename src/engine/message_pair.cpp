@@ -365,9 +365,11 @@ std::optional<MessageWait> MessagePair::examine(Nanoseconds now) {
   unexpected_.each_front([&](const Arrival& a) {
     if (a.own != nullptr) look(*a.own, Awaited::recv);
   });
-  // Throws if the link is broken, once all that came before has been looked at.
-  if (longest && edge_ != nullptr) (void)edge_->endpoint->front();
   return longest;
+}
+
+void MessagePair::require_link() const {
+  if (!idle() && edge_ != nullptr) (void)edge_->endpoint->front();
 }
 
 }  // namespace paceline::engine

@@ -81,9 +81,10 @@ class MessagePair {
   /// True if advance() has nothing to do until a call comes.
   [[nodiscard]] bool idle() const;
 
-  /// The one that has waited longest, if any waits. Starts the clocks of those that wait now, and
-  /// throws if the wire is broken that they wait for.
+  /// The one that has waited longest, if any waits. Starts the clocks of those that wait now.
   std::optional<MessageWait> examine(Nanoseconds now);
+  /// Throws if the link is broken that they wait for, once all that came before has been heard.
+  void require_link() const;
 
   /// Ends all of them with what `failure` makes of each.
   template <class Failure>

@@ -63,6 +63,7 @@ void PointToPoint::examine(Nanoseconds now) {
   }
   engine_.vitals_.message_waits(longest ? Vitals::MessageStand{longest->since, longest->call}
                                         : Vitals::MessageStand{});
+  for (const MessagePair* p : active_) p->require_link();
   if (!longest || now - longest->since <= engine_.timeout_) return;
   late_ = longest;
   throw Error(ErrorCode::timeout,

@@ -407,6 +407,7 @@ TEST_P(SendRecv, AbortEndsThoseThatWait) {
     if (comm.rank() == 1) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
       comm.abort("enough of this");
+      EXPECT_EQ(expect_error([&] { comm.barrier(); }).code(), ErrorCode::aborted);
       return;
     }
     std::vector<std::int32_t> x(100'000, kUntouched), y(3, kUntouched);
