@@ -39,8 +39,10 @@ class Killed(ProcessTest):
     def test_tcp(self):
         self.kill_each_in_turn("tcp")
 
-    def test_send_recv(self):
+    def test_send_recv_shm(self):
         self.kill_each_in_turn("shm", "--pass", "yes", "--memory", "plain")
+
+    def test_send_recv_tcp(self):
         self.kill_each_in_turn("tcp", "--pass", "yes")
 
 
