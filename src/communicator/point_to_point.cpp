@@ -52,6 +52,7 @@ void CommunicatorCore::run_message(const MessageArguments& arguments) {
       engine_->submit(arguments.call(), static_cast<const std::byte*>(arguments.source),
                       static_cast<std::byte*>(arguments.target));
   drive(*message);
+  if (!engine_->idle()) start_pump();
   if (message->error()) throw Error(*message->error());
 }
 

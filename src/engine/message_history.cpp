@@ -29,12 +29,13 @@ std::string MessageCall::text() const {
 }
 
 std::uint64_t MessageHistory::submit(const MessageCall& call) {
-  ring_[next_ % ring_.size()] = {.sequence = next_, .call = call, .submitted = clock_.now()};
+  if (ring_.empty()) ring_.resize(length_);
+  ring_[next_ % length_] = {.sequence = next_, .call = call, .submitted = clock_.now()};
   return next_++;
 }
 
 void MessageHistory::finish(std::uint64_t sequence, Outcome outcome, Nanoseconds waited) {
-  Past& past = ring_[sequence % ring_.size()];
+  Past& past = ring_[sequence % length_];
   if (past.sequence != sequence) return;  // long ago
   constexpr Nanoseconds kMost = std::numeric_limits<std::uint32_t>::max();
   past.finished = clock_.now();
@@ -50,8 +51,8 @@ std::vector<OperationRecord> MessageHistory::records() const {
                       : steady_clock::time_point(std::chrono::nanoseconds(convert(ticks)));
   };
   std::vector<OperationRecord> records;
-  for (std::uint64_t s = next_ > ring_.size() ? next_ - ring_.size() : 0; s < next_; ++s) {
-    const Past& past = ring_[s % ring_.size()];
+  for (std::uint64_t s = next_ > length_ ? next_ - length_ : 0; s < next_; ++s) {
+    const Past& past = ring_[s % length_];
     OperationRecord record;
     record.sequence = past.sequence;
     record.kind = past.call.kind;

@@ -15,7 +15,7 @@ namespace paceline::engine {
 
 class MessageHistory {
  public:
-  explicit MessageHistory(std::size_t length) : ring_(length) {}
+  explicit MessageHistory(std::size_t length) : length_(length) {}
 
   /// The next call is made; its number.
   std::uint64_t submit(const MessageCall& call);
@@ -34,7 +34,8 @@ class MessageHistory {
     std::uint32_t waited_us = 0;
     Outcome outcome = Outcome::running;
   };
-  std::vector<Past> ring_;
+  std::size_t length_;
+  std::vector<Past> ring_;  ///< empty until the first call: most communicators have none
   std::uint64_t next_ = 0;
   TickClock clock_;
 };

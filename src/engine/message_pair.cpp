@@ -25,10 +25,14 @@ void copy(std::byte* to, ConstBytes from) {
 
 }  // namespace
 
+bool MessagePair::has_calls() const {
+  return !fresh_.empty() || own_waiting_ != 0 || !untold_.empty() || !offered_.empty() ||
+         !serving_.empty() || !leaving_.empty() || !posted_.empty() || !requesting_.empty() ||
+         !coming_.empty();
+}
+
 bool MessagePair::idle() const {
-  return fresh_.empty() && own_waiting_ == 0 && untold_.empty() && offered_.empty() &&
-         serving_.empty() && leaving_.empty() && posted_.empty() && requesting_.empty() &&
-         coming_.empty() && !answering_ && (channel_ == nullptr || !channel_->report_due());
+  return !has_calls() && !answering_ && (channel_ == nullptr || !channel_->report_due());
 }
 
 std::size_t MessagePair::bytes() const {
@@ -124,6 +128,7 @@ void MessagePair::compare(const Message& recv, const Record& record) const {
 bool MessagePair::advance() {
   bool moved = take_in();
   if (peer_ == engine_.options_.rank) return moved;  // that was all
+  if (!has_calls() && answering_) return answer();
   if (!open()) return moved;
   answering_ = false;
   moved |= hear();
@@ -133,6 +138,16 @@ bool MessagePair::advance() {
   moved |= let_go();
   if (channel_->report_due()) moved |= channel_->report();
   return moved;
+}
+
+// A stranger that is gone again is no failure of ours.
+bool MessagePair::answer() {
+  try {
+    answering_ = !open();
+  } catch (const Error&) {
+    answering_ = false;
+  }
+  return !answering_;
 }
 
 bool MessagePair::open() {
@@ -369,7 +384,7 @@ std::optional<MessageWait> MessagePair::examine(Nanoseconds now) {
 }
 
 void MessagePair::require_link() const {
-  if (!idle() && edge_ != nullptr) (void)edge_->endpoint->front();
+  if (has_calls() && edge_ != nullptr) (void)edge_->endpoint->front();
 }
 
 }  // namespace paceline::engine

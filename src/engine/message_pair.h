@@ -75,7 +75,7 @@ class MessagePair {
   /// Takes on a call.
   void add(const MessagePtr& message) { fresh_.push_back(message); }
   /// Makes the channel, though this rank has nothing to say, since the peer has begun to.
-  void answer() { answering_ = true; }
+  void begin_to_answer() { answering_ = true; }
   /// One pass; true if anything moved. Throws what ends the communicator.
   bool advance();
   /// True if advance() has nothing to do until a call comes.
@@ -101,7 +101,9 @@ class MessagePair {
     MessagePtr own = nullptr;  ///< this rank's send to itself, if it waits for its recv
   };
 
+  [[nodiscard]] bool has_calls() const;
   bool open();
+  bool answer();
   bool take_in();
   bool tell();
   bool hear();

@@ -82,7 +82,7 @@ void PointToPoint::answer_strangers() {
     Edge& edge = engine_.edge(peer);
     // The peer begins when it knows the address of its cell.
     if (!engine_.connect(edge) || edge.endpoint->arrived(kRecordLane) == 0) continue;
-    pair(peer).answer();
+    pair(peer).begin_to_answer();
     activate(peer);
     (void)pair(peer).advance();
   }
