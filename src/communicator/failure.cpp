@@ -143,8 +143,8 @@ void CommunicatorCore::ask_around() {
   if (const auto& message = engine_->point_to_point().late()) return ask_about(*message);
   const engine::Operation* const current = engine_->current();
   if (current == nullptr) {
-    const auto [since, call] = engine_->vitals().message_stand();
-    if (since != 0 && call.peer == suspicion_->error.peer()) ask_about({call, since});
+    const auto call = engine_->point_to_point().call_with(suspicion_->error.peer());
+    if (call) ask_about({*call, steady_now()});
     return;
   }
   const bool late = suspicion_->error.code() == ErrorCode::timeout;

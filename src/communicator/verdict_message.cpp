@@ -25,8 +25,9 @@ Doing doing(int rank, const Testimony& t) {
             t.message_peer};
   }
   if (!t.inside()) {
-    return {who + " is in no call, and has made none" +
-            (t.quiet_for > 0 ? " for at least " + duration_text(t.quiet_for) : " since")};
+    return {
+        who + " is in no call" +
+        (t.quiet_for > 0 ? ", and has made none for at least " + duration_text(t.quiet_for) : "")};
   }
   const auto call = t.calls.find(t.at());
   const std::string where =

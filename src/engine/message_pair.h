@@ -86,6 +86,9 @@ class MessagePair {
   /// Throws if the link is broken that they wait for, once all that came before has been heard.
   void require_link() const;
 
+  /// Every one that is not finished.
+  template <class Action>
+  void each(Action&& action);
   /// Ends all of them with what `failure` makes of each.
   template <class Failure>
   void fail(Failure&& failure);
@@ -151,20 +154,29 @@ class MessagePair {
   std::array<std::uint64_t, kBounceSegments> segment_put_{};  ///< by place: which put was the last
 };
 
-template <class Failure>
-void MessagePair::fail(Failure&& failure) {
+template <class Action>
+void MessagePair::each(Action&& action) {
   for (auto* queue : {&fresh_, &untold_, &serving_, &leaving_, &requesting_, &coming_}) {
-    for (const MessagePtr& message : *queue) failure(*message);
-    queue->clear();
+    for (const MessagePtr& message : *queue) action(*message);
   }
   for (auto* queue : {&offered_, &posted_}) {
-    queue->each([&](const MessagePtr& message) { failure(*message); });
-    queue->clear();
+    queue->each([&](const MessagePtr& message) { action(*message); });
   }
   unexpected_.each([&](const Arrival& arrival) {
-    if (arrival.own != nullptr) failure(*arrival.own);
+    if (arrival.own != nullptr) action(*arrival.own);
   });
+}
+
+template <class Failure>
+void MessagePair::fail(Failure&& failure) {
+  each(failure);
+  for (auto* queue : {&fresh_, &untold_, &serving_, &leaving_, &requesting_, &coming_}) {
+    queue->clear();
+  }
+  offered_.clear();
+  posted_.clear();
   unexpected_.clear();
+  own_waiting_ = 0;
 }
 
 }  // namespace paceline::engine

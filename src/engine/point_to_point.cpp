@@ -88,6 +88,15 @@ void PointToPoint::answer_strangers() {
   }
 }
 
+std::optional<MessageCall> PointToPoint::call_with(int peer) const {
+  const auto p = static_cast<std::size_t>(peer);
+  std::optional<MessageCall> call;
+  if (p < pairs_.size() && pairs_[p] != nullptr) {
+    pairs_[p]->each([&](const Message& message) { call = message.call; });
+  }
+  return call;
+}
+
 std::string PointToPoint::awaited(const MessageWait& wait) const {
   const std::string name = engine_.peers_.name(wait.call.peer);
   const std::string me = std::to_string(engine_.options_.rank);

@@ -36,6 +36,8 @@ class PointToPoint {
 
   /// The message whose deadline has passed: what examine() has thrown.
   [[nodiscard]] const std::optional<MessageWait>& late() const { return late_; }
+  /// A send or recv with that peer, if one is under way.
+  [[nodiscard]] std::optional<MessageCall> call_with(int peer) const;
   /// "rank 3 (node7, pid 4711) to call send(to 0, tag 7)".
   [[nodiscard]] std::string awaited(const MessageWait& wait) const;
 

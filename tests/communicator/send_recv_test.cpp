@@ -346,8 +346,7 @@ TEST_P(SendRecv, ATimeOutSaysWhatThePeerDoesInstead) {
           EXPECT_TRUE(has(error, "to call send(to 0, tag 3)")) << error.what();
           EXPECT_TRUE(has(error, "; rank 1 ")) << error.what();
           EXPECT_TRUE(has(error, "in recv(10 x float32, from 2, tag 8)")) << error.what();
-          EXPECT_TRUE(has(error, "; rank 2 is in no call, and has made none for at least"))
-              << error.what();
+          EXPECT_TRUE(has(error, "; rank 2 is in no call")) << error.what();
           EXPECT_EQ(error.peer(), 2);
           return;
         }
