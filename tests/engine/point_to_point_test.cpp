@@ -74,13 +74,15 @@ class Messages : public testing::TestWithParam<Memories> {
   }
 };
 
+std::string memories_name(const testing::TestParamInfo<Memories>& info) {
+  const char* const names[] = {"puttable", "mapped", "staged", "mapped_staged"};
+  return names[static_cast<int>(info.param)];
+}
+
 INSTANTIATE_TEST_SUITE_P(Kinds, Messages,
                          testing::Values(Memories::puttable, Memories::mapped, Memories::staged,
                                          Memories::mapped_staged),
-                         [](const auto& param) {
-                           const char* names[] = {"puttable", "mapped", "staged", "mapped_staged"};
-                           return names[static_cast<int>(param.param)];
-                         });
+                         memories_name);
 
 // Every pair of ranks, itself included, both ways, several tags, every size around the bound of
 // eager messages and of segments, the recvs in an order of their own.
