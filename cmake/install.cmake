@@ -62,7 +62,7 @@ install(FILES ${PROJECT_BINARY_DIR}/paceline.pc
 set(manual_pages "")
 foreach(program IN ITEMS paceline_program all_reduce_perf reduce_scatter_perf all_gather_perf
                          all_to_all_perf broadcast_perf reduce_perf gather_perf scatter_perf
-                         paceline_calibrate)
+                         sendrecv_perf paceline_calibrate)
   if(TARGET ${program})
     get_target_property(name ${program} OUTPUT_NAME)
     if(NOT name)

@@ -1,4 +1,4 @@
-// The course of every *_perf program: for each type, operation and size, time the collective out of
+// The course of every *_perf program: for each type, operation and size, time the call out of
 // place and in place, and then, in a run of its own, check every element on every rank.
 #pragma once
 
@@ -11,6 +11,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,7 +52,8 @@ class Buffer {
 
 class Driver {
  public:
-  Driver(Communicator& comm, Collective collective, const Options& options)
+  /// Without a collective: a send and a recv.
+  Driver(Communicator& comm, std::optional<Collective> collective, const Options& options)
       : comm_(comm),
         collective_(collective),
         options_(options),
@@ -125,7 +127,7 @@ class Driver {
   }
 
   void measure(DataType type, ReduceOp op, std::uint64_t bytes) {
-    const int root = has_root(collective_) ? options_.root : -1;
+    const int root = collective_ && has_root(*collective_) ? options_.root : -1;
     const std::unique_ptr<Operation> operation =
         make_operation(comm_, collective_, type, op, std::max(root, 0));
     const auto blocks = static_cast<std::uint64_t>(operation->blocks());
@@ -133,13 +135,15 @@ class Driver {
     row.count = bytes / size_of(type) / blocks;
     row.bytes = row.count * size_of(type) * blocks;
     row.type = to_string(type);
-    row.op = reduces(collective_) ? to_string(op) : "none";
+    row.op = collective_ && reduces(*collective_) ? to_string(op) : "none";
     row.root = root;
-    row.algorithm = to_string(comm_.algorithm_for(collective_, row.count, type));
+    row.algorithm =
+        collective_ ? to_string(comm_.algorithm_for(*collective_, row.count, type)) : "none";
     const std::string what = std::to_string(row.bytes) + " bytes, " + row.type + ", " + row.op;
     row.out_of_place = figures(*operation, row, {in_.data(), out_.data()}, what + ", out of place");
-    row.in_place =
-        figures(*operation, row, operation->in_place(in_.data(), row.count), what + ", in place");
+    const Buffers in_place = operation->in_place(in_.data(), row.count);
+    row.has_in_place = in_place.in != nullptr;
+    if (row.has_in_place) row.in_place = figures(*operation, row, in_place, what + ", in place");
     report_.row(row);
   }
 
@@ -151,12 +155,17 @@ class Driver {
     operation.fill(buffers, row.count);
     Figures figures = time(operation, row.count, buffers);
     figures.algorithm_rate = gigabytes_per_second(static_cast<double>(row.bytes), figures.time);
-    figures.bus_rate = figures.algorithm_rate * bus_factor(collective_, comm_.size());
+    figures.bus_rate = figures.algorithm_rate * wires_share();
     if (options_.check) {
       report_.progress(what + ": checking");
       figures.wrong = check(operation, row, buffers);
     }
     return figures;
+  }
+
+  // A send carries every byte once.
+  [[nodiscard]] double wires_share() const {
+    return collective_ ? bus_factor(*collective_, comm_.size()) : 1.0;
   }
 
   void call(Operation& operation, std::size_t count, const Buffers& buffers) {
@@ -216,7 +225,7 @@ class Driver {
   }
 
   Communicator& comm_;
-  const Collective collective_;
+  const std::optional<Collective> collective_;
   const Options& options_;
   Report report_;
   Buffer in_;

@@ -1,10 +1,11 @@
-// One collective of one element type and operation: how it is called, what goes in, and whether
-// what comes out is right.
+// One collective, or a send and a recv, of one element type and operation: how it is called, what
+// goes in, and whether what comes out is right.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "common/data.h"
 #include "common/pattern.h"
@@ -26,7 +27,7 @@ class Operation {
   /// A broadcast is in place by itself; out of place, the root copies first.
   virtual void call(const Buffers& buffers, std::size_t count) = 0;
   virtual Work start(const Buffers& buffers, std::size_t count) = 0;
-  /// The two buffers of a call in place within one of size() blocks.
+  /// The two buffers of a call in place within one of size() blocks; null where there is none.
   [[nodiscard]] virtual Buffers in_place(std::byte* memory, std::size_t count) const = 0;
   [[nodiscard]] virtual std::size_t output_bytes(std::size_t count) const = 0;
   /// Fills this rank's input for the check; `check` counts wrong elements of its output.
@@ -132,10 +133,58 @@ class TypedOperation final : public Operation {
   const Data<T> data_;
 };
 
-inline std::unique_ptr<Operation> make_operation(Communicator& comm, Collective collective,
+/// nccl-tests' sendrecv: each rank sends to the next one and receives from the one before.
+template <class T>
+class SendRecv final : public Operation {
+ public:
+  explicit SendRecv(Communicator& comm)
+      : comm_(comm),
+        next_((comm.rank() + 1) % comm.size()),
+        previous_((comm.rank() + comm.size() - 1) % comm.size()),
+        input_(Pattern<T>::input(ReduceOp::max, comm.rank(), comm.size())),
+        output_(Pattern<T>::input(ReduceOp::max, previous_, comm.size())) {}
+
+  [[nodiscard]] int blocks() const override { return 1; }
+  // If all sent first, none might receive.
+  void call(const Buffers& b, std::size_t n) override {
+    Work sent = comm_.send_async(b.in, n, kType, next_);
+    comm_.recv(b.out, n, kType, previous_);
+    sent.wait();
+  }
+  Work start(const Buffers& b, std::size_t n) override {
+    Work received = comm_.recv_async(b.out, n, kType, previous_);
+    comm_.send(b.in, n, kType, next_);
+    return received;
+  }
+  [[nodiscard]] Buffers in_place(std::byte*, std::size_t) const override { return {}; }
+  [[nodiscard]] std::size_t output_bytes(std::size_t count) const override {
+    return count * sizeof(T);
+  }
+  void fill(const Buffers& buffers, std::size_t count) override {
+    input_.write(reinterpret_cast<T*>(buffers.in), count);
+  }
+  std::uint64_t check(const Buffers& buffers, std::size_t count) override {
+    return output_.wrong(reinterpret_cast<const T*>(buffers.out), count);
+  }
+
+ private:
+  static constexpr DataType kType = DataTypeOf<T>::value;
+
+  Communicator& comm_;
+  const int next_;
+  const int previous_;
+  const Pattern<T> input_;
+  const Pattern<T> output_;
+};
+
+/// Without a collective: a send and a recv.
+inline std::unique_ptr<Operation> make_operation(Communicator& comm,
+                                                 std::optional<Collective> collective,
                                                  DataType type, ReduceOp op, int root) {
   return with_type(type, [&](auto zero) -> std::unique_ptr<Operation> {
-    return std::make_unique<TypedOperation<decltype(zero)>>(comm, collective, op, root);
+    using T = decltype(zero);
+    if (!collective) return std::make_unique<SendRecv<T>>(comm);
+    return std::make_unique<TypedOperation<T>>(comm, *collective, op, root);
   });
 }
 

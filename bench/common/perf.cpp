@@ -7,8 +7,8 @@
 
 namespace paceline::bench {
 
-int perf_main(int argc, char** argv, Collective collective) {
-  const std::string name(to_string(collective));
+int perf_main(int argc, char** argv, std::optional<Collective> collective) {
+  const std::string name(collective ? to_string(*collective) : "sendrecv");
   const std::string program = name + "_perf";
   int rank = 0;
   try {

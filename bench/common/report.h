@@ -32,14 +32,15 @@ inline nlohmann::ordered_json to_json(const Figures& figures, bool percentiles) 
 }
 
 inline nlohmann::ordered_json to_json(const Row& row, bool percentiles) {
-  return {{"size", row.bytes},
-          {"count", row.count},
-          {"type", row.type},
-          {"redop", row.op},
-          {"root", row.root},
-          {"algorithm", row.algorithm},
-          {"out_of_place", to_json(row.out_of_place, percentiles)},
-          {"in_place", to_json(row.in_place, percentiles)}};
+  nlohmann::ordered_json json = {{"size", row.bytes},
+                                 {"count", row.count},
+                                 {"type", row.type},
+                                 {"redop", row.op},
+                                 {"root", row.root},
+                                 {"algorithm", row.algorithm},
+                                 {"out_of_place", to_json(row.out_of_place, percentiles)}};
+  if (row.has_in_place) json["in_place"] = to_json(row.in_place, percentiles);
+  return json;
 }
 
 /// Silent on every rank but rank 0.
@@ -68,6 +69,7 @@ class Report {
 
   void row(const Row& row) {
     for (const Figures* figures : {&row.out_of_place, &row.in_place}) {
+      if (figures == &row.in_place && !row.has_in_place) continue;
       wrong_ += figures->wrong.value_or(0);
       bus_rates_ += figures->bus_rate;
       ++measurements_;

@@ -27,6 +27,7 @@ struct Row {
   Figures out_of_place;
   Figures in_place;
   std::string algorithm;
+  bool has_in_place = true;
 };
 
 namespace detail {
@@ -47,6 +48,10 @@ inline std::string time_text(double microseconds) {
 inline std::string figures_text(const Figures& figures) {
   return format("  %7s  %6.2f  %6.2f  %5s", time_text(figures.time).c_str(), figures.algorithm_rate,
                 figures.bus_rate, figures.wrong ? std::to_string(*figures.wrong).c_str() : "N/A");
+}
+
+inline std::string no_figures_text() {
+  return format("  %7s  %6s  %6s  %5s", "N/A", "N/A", "N/A", "N/A");
 }
 
 }  // namespace detail
@@ -72,7 +77,8 @@ inline std::string table_row(const Row& row, bool percentiles) {
   std::string text = detail::format(
       "%12llu  %12llu  %8s  %6s  %6d", static_cast<unsigned long long>(row.bytes),
       static_cast<unsigned long long>(row.count), row.type.c_str(), row.op.c_str(), row.root);
-  text += detail::figures_text(row.out_of_place) + detail::figures_text(row.in_place);
+  text += detail::figures_text(row.out_of_place);
+  text += row.has_in_place ? detail::figures_text(row.in_place) : detail::no_figures_text();
   if (percentiles) {
     for (const double value :
          {row.out_of_place.median, row.out_of_place.p99, row.in_place.median, row.in_place.p99}) {

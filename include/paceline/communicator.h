@@ -1,4 +1,4 @@
-// A fixed group of ranks that call collectives together.
+// A fixed group of ranks that call collectives together and send to each other.
 #pragma once
 
 #include <cstddef>
@@ -39,8 +39,9 @@ struct CallOptions {
   Algorithm algorithm = Algorithm::automatic;
 };
 
-/// A group of ranks. All ranks must issue the same calls on one Communicator in the same order;
-/// a difference is found and reported, it never overwrites memory.
+/// A group of ranks. All ranks must issue the same collectives on one Communicator in the same
+/// order; a difference is found and reported, it never overwrites memory. Sends and recvs are
+/// between two ranks, and in no order with collectives.
 ///
 /// Threads: calls on one Communicator are serialised by a lock, so several threads may use it as
 /// long as the order of their calls is the same on every rank. `abort()` may be called at any
@@ -198,8 +199,52 @@ class PACELINE_API Communicator {
   Work scatter_v_async(const void* in, const CountsPerRank& blocks, void* out, std::size_t count,
                        DataType type, int root);
 
-  // Typed forms. One span: in place, as above (the buffer of size() blocks, where there is one).
-  // Two spans: out of place; lengths that do not fit throw invalid_argument.
+  // --- point to point ------------------------------------------------------------------------
+  // A send is received by the recv of its peer with the same tag. Those of one tag between the same
+  // two ranks, in the same direction, are matched in the order of the calls; those of different
+  // tags have nothing to do with each other. Both ends give the same count and type: a difference
+  // is an Error on all ranks that names both calls, and nothing is written.
+  //
+  // A rank may send to itself. Collectives and messages neither wait for each other nor get in each
+  // other's way. A blocking call returns when its buffer may be used again; a send may wait for
+  // that until the peer receives. Two ranks that send to each other before they receive therefore
+  // call one of the two asynchronously.
+
+  /// Sends `count` elements to `peer`. 0 <= tag.
+  void send(const void* buffer, std::size_t count, DataType type, int peer, int tag = 0);
+  Work send_async(const void* buffer, std::size_t count, DataType type, int peer, int tag = 0);
+
+  /// Receives exactly `count` elements from `peer`. 0 <= tag.
+  void recv(void* buffer, std::size_t count, DataType type, int peer, int tag = 0);
+  Work recv_async(void* buffer, std::size_t count, DataType type, int peer, int tag = 0);
+
+  template <class T>
+  void send(std::span<const T> buffer, int peer, int tag = 0) {
+    send(buffer.data(), buffer.size(), DataTypeOf<T>::value, peer, tag);
+  }
+  template <class T>
+  void send(std::span<T> buffer, int peer, int tag = 0) {
+    send(std::span<const T>(buffer), peer, tag);
+  }
+  template <class T>
+  Work send_async(std::span<const T> buffer, int peer, int tag = 0) {
+    return send_async(buffer.data(), buffer.size(), DataTypeOf<T>::value, peer, tag);
+  }
+  template <class T>
+  Work send_async(std::span<T> buffer, int peer, int tag = 0) {
+    return send_async(std::span<const T>(buffer), peer, tag);
+  }
+  template <class T>
+  void recv(std::span<T> buffer, int peer, int tag = 0) {
+    recv(buffer.data(), buffer.size(), DataTypeOf<T>::value, peer, tag);
+  }
+  template <class T>
+  Work recv_async(std::span<T> buffer, int peer, int tag = 0) {
+    return recv_async(buffer.data(), buffer.size(), DataTypeOf<T>::value, peer, tag);
+  }
+
+  // Typed forms of the collectives. One span: in place, as above (the buffer of size() blocks,
+  // where there is one). Two spans: out of place; lengths that do not fit throw invalid_argument.
   template <class T>
   void all_reduce(std::span<T> inout, const Reduction& op) {
     all_reduce(inout.data(), inout.data(), inout.size(), DataTypeOf<T>::value, op);
@@ -259,7 +304,8 @@ class PACELINE_API Communicator {
   /// From here to group_end() collectives are only collected (the blocking forms; their buffers
   /// must not be touched until then), and then launched together: small ones of the same kind
   /// (collective, type, operation, root) travel as one. All ranks group the same calls. The bits of
-  /// a sum may differ from those of the call alone, as with another count.
+  /// a sum may differ from those of the call alone, as with another count. Sends and recvs start at
+  /// once, so that two ranks may send to each other before they receive; group_end() waits for them.
   void group_begin();
   /// Runs what was collected, and returns when all of it is done.
   void group_end();

@@ -22,9 +22,21 @@ enum class Outcome : std::uint8_t {
 
 PACELINE_API std::string_view to_string(Outcome outcome);
 
+/// What was called.
+enum class CallKind : std::uint8_t {
+  collective,
+  send,
+  recv,
+};
+
+/// "collective", "send", "recv".
+PACELINE_API std::string_view to_string(CallKind kind);
+
 /// One call of one rank. Times are this process's; those that have not come are zero.
 struct OperationRecord {
-  std::uint64_t sequence = 0;  ///< the how-manieth call on the communicator, from 0
+  /// The how-manieth call on the communicator, from 0. Sends and recvs are counted by themselves,
+  /// together: their numbers say nothing about other ranks'.
+  std::uint64_t sequence = 0;
   Collective collective = Collective::barrier;
   DataType type = DataType::float32;
   ReduceOp op = ReduceOp::sum;
@@ -42,6 +54,10 @@ struct OperationRecord {
   int waited_for = Error::kNoRank;
   /// How long that was, to about 0.1 ms; 0 if it was too short to be looked at.
   std::chrono::microseconds waited{0};
+  /// Of a send or recv, which has no collective, op, algorithm or root, but these.
+  CallKind kind = CallKind::collective;
+  int peer = Error::kNoRank;
+  int tag = 0;
 };
 
 enum class HistoryFormat : std::uint8_t {

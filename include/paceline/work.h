@@ -1,4 +1,4 @@
-// A collective that is under way.
+// A call that is under way.
 #pragma once
 
 #include <chrono>
@@ -9,11 +9,11 @@
 namespace paceline {
 
 namespace engine {
-class Operation;
+class Completion;
 }
 class CommunicatorCore;
 
-/// The handle of an asynchronous collective. Its buffers belong to the operation until it is
+/// The handle of an asynchronous call. Its buffers belong to the operation until it is
 /// done: do not read the output, do not touch either. Movable; dropping it without wait() is
 /// allowed only after done() returned true: otherwise the destructor waits, and swallows the
 /// error (it is kept by the Communicator, whose next call throws it).
@@ -21,7 +21,7 @@ class CommunicatorCore;
 class [[nodiscard("dropping a Work waits for it")]] PACELINE_API Work {
  public:
   Work() = default;
-  Work(std::shared_ptr<CommunicatorCore> core, std::shared_ptr<engine::Operation> operation);
+  Work(std::shared_ptr<CommunicatorCore> core, std::shared_ptr<engine::Completion> operation);
   Work(Work &&) noexcept;
   Work& operator=(Work&&) noexcept;
   Work(const Work&) = delete;
@@ -36,12 +36,13 @@ class [[nodiscard("dropping a Work waits for it")]] PACELINE_API Work {
   void wait();
 
   /// Starts the same call (or group) on the same buffers again, as all ranks do: a plan made once,
-  /// started many times. Allocates nothing. Throws invalid_argument before the operation is done.
+  /// started many times. Allocates nothing. Throws invalid_argument before the operation is done, and
+  /// for a send or recv.
   void restart();
 
  private:
   std::shared_ptr<CommunicatorCore> core_;
-  std::shared_ptr<engine::Operation> operation_;
+  std::shared_ptr<engine::Completion> operation_;
 };
 
 }  // namespace paceline

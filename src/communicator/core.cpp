@@ -197,7 +197,7 @@ void CommunicatorCore::resubmit(const std::shared_ptr<engine::Operation>& operat
   engine_->resubmit(operation);
 }
 
-void CommunicatorCore::wait(engine::Operation& operation) {
+void CommunicatorCore::wait(engine::Completion& operation) {
   if (!operation.finished()) {
     const std::lock_guard guard(*lock_);
     drive(operation);
@@ -205,7 +205,7 @@ void CommunicatorCore::wait(engine::Operation& operation) {
   if (operation.error()) throw Error(*operation.error());
 }
 
-bool CommunicatorCore::done(engine::Operation& operation) {
+bool CommunicatorCore::done(engine::Completion& operation) {
   if (operation.finished()) return true;
   // Whoever has the lock is making progress.
   const std::unique_lock guard(*lock_, std::try_to_lock);

@@ -29,6 +29,7 @@
 #include "communicator/arguments.h"
 #include "communicator/fusion.h"
 #include "communicator/links.h"
+#include "communicator/message_arguments.h"
 #include "communicator/roster.h"
 #include "communicator/status_door.h"
 #include "communicator/uneven.h"
@@ -94,9 +95,15 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   void group_end();
   /// The last of the group's operations; null if it has none.
   std::shared_ptr<engine::Operation> group_end_async();
+  std::shared_ptr<engine::Operation> launch_group();
 
-  void wait(engine::Operation& operation);
-  bool done(engine::Operation& operation);
+  /// The same for a send or recv, of checked arguments. In a group it starts at once, and the end of
+  /// the group waits for it. point_to_point.cpp
+  void run_message(const MessageArguments& arguments);
+  std::shared_ptr<engine::Message> start_message(const MessageArguments& arguments);
+
+  void wait(engine::Completion& operation);
+  bool done(engine::Completion& operation);
 
   [[nodiscard]] Usage usage();
 
@@ -132,7 +139,8 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   bool turn(Nanoseconds now);
   void examine(Nanoseconds now);
   void warn_of_stall(Nanoseconds now);
-  void drive(engine::Operation& operation);
+  void warn_of_waiting_message(Nanoseconds now);
+  void drive(engine::Completion& operation);
   void sleep(Nanoseconds longest);
   void start_pump();
   void pump_later(Nanoseconds delay);
@@ -148,6 +156,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   void blame(const Error& error);
   void conclude(Error error);
   void ask_around();
+  void ask_about(const engine::MessageWait& wait);
   [[nodiscard]] std::string last_calls() const;
   [[nodiscard]] Error error_from(const bootstrap::FailureNotice& notice) const;
   // Service thread.
@@ -181,8 +190,10 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   std::vector<pollfd> descriptors_;
   Nanoseconds examined_ = 0;
   std::uint64_t warned_of_ = Error::kNoSequence;
+  engine::MessageCall warned_of_message_ = {};
   bool left_ = false;
   std::optional<std::vector<ReadyCall>> group_;  ///< lock held: what an open group has collected
+  std::vector<std::shared_ptr<engine::Message>> group_messages_;  ///< and started; lock held
 
   std::atomic<bool> noticed_{false};  ///< notice_ is set
   std::mutex notice_lock_;
@@ -195,11 +206,14 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   };
   std::optional<Suspicion> suspicion_;  ///< lock held
 
-  /// When the service thread last saw this rank make or finish a call; its own.
+  /// When the service thread last saw this rank make or finish a call, or make a send or recv; its
+  /// own.
   struct Sample {
     std::uint64_t entered = 0;
     std::uint64_t finished = 0;
+    std::uint64_t messages = 0;
     Nanoseconds changed = 0;
+    bool operator==(const Sample&) const = default;
   } sample_;
 };
 

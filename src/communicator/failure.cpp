@@ -62,6 +62,8 @@ void CommunicatorCore::found(const Error& error) {
       return look_at_suspicion();
     // A peer may have gone on from the call on which it differs: the others know which it was.
     case ErrorCode::mismatch:
+      // Of a send and its recv both calls are known.
+      if (error.sequence() == Error::kNoSequence) return blame(error);
       suspect(error, 0, kNewsTime);
       return look_at_suspicion();
     case ErrorCode::invalid_argument:
@@ -120,14 +122,15 @@ void CommunicatorCore::conclude(Error error) {
 // For the log, beside the error.
 std::string CommunicatorCore::last_calls() const {
   constexpr std::size_t kShown = 4;  // Communicator::history() has them all
-  const std::vector<OperationRecord> all = engine_->history().records();
+  const std::vector<OperationRecord> all = engine_->records();
   if (all.empty()) return "no call was made before the failure";
   std::string text = "last calls:";
   for (std::size_t i = all.size() > kShown ? all.size() - kShown : 0; i < all.size(); ++i) {
     const OperationRecord& r = all[i];
-    const engine::Call call{r.collective, r.type, r.op, r.algorithm, r.root, r.count};
-    text += (text.back() == ':' ? " #" : "; #") + std::to_string(r.sequence) + " " + call.text() +
-            " " + std::string(to_string(r.outcome));
+    const bool numbered = r.kind == CallKind::collective;
+    text += text.back() == ':' ? " " : "; ";
+    if (numbered) text += "#" + std::to_string(r.sequence) + " ";
+    text += engine::text_of(r) + " " + std::string(to_string(r.outcome));
     if (r.waited_for != Error::kNoRank && r.outcome != Outcome::succeeded) {
       text += ", waiting for rank " + std::to_string(r.waited_for);
     }
@@ -137,8 +140,13 @@ std::string CommunicatorCore::last_calls() const {
 
 // A deadline has passed, or a wire has broken: what is every rank doing? The answer comes as news.
 void CommunicatorCore::ask_around() {
+  if (const auto& message = engine_->point_to_point().late()) return ask_about(*message);
   const engine::Operation* const current = engine_->current();
-  if (current == nullptr) return;
+  if (current == nullptr) {
+    const auto call = engine_->point_to_point().call_with(suspicion_->error.peer());
+    if (call) ask_about({*call, steady_now()});
+    return;
+  }
   const bool late = suspicion_->error.code() == ErrorCode::timeout;
   Hang hang;
   hang.asker = config_.rank;
@@ -164,6 +172,33 @@ void CommunicatorCore::ask_around() {
   bootstrap_->inquire(bootstrap::Topic::hang, {}, std::chrono::nanoseconds(kInquiryTime), answered);
 }
 
+// The same of a send or recv.
+void CommunicatorCore::ask_about(const engine::MessageWait& wait) {
+  const bool late = suspicion_->error.code() == ErrorCode::timeout;
+  MessageHang hang;
+  hang.asker = config_.rank;
+  hang.call = wait.call;
+  hang.waited = steady_now() - wait.since;
+  hang.awaited = engine_->point_to_point().awaited(wait);
+  const std::weak_ptr<CommunicatorCore> weak = weak_from_this();
+  const auto answered = [weak, late,
+                         hang](const std::optional<bootstrap::Testimonies>& testimonies) mutable {
+    const auto self = weak.lock();
+    if (self == nullptr || !testimonies) return;
+    hang.ranks.resize(static_cast<std::size_t>(self->config_.size));
+    for (const auto& [rank, bytes] : *testimonies) {
+      hang.ranks[static_cast<std::size_t>(rank)] = Testimony::read(bytes);
+    }
+    hang.name = [&](int rank) { return self->roster_.name(rank); };
+    const Verdict verdict = judge_message(hang);
+    // A wire that has broken before any deadline is to blame itself, unless the peer has left.
+    if (!late && verdict.code != ErrorCode::peer_failed) return;
+    self->bootstrap_->announce_failure(
+        {verdict.code, hang.asker, verdict.culprit, Error::kNoSequence, verdict.text});
+  };
+  bootstrap_->inquire(bootstrap::Topic::hang, {}, std::chrono::nanoseconds(kInquiryTime), answered);
+}
+
 Error CommunicatorCore::error_from(const bootstrap::FailureNotice& news) const {
   std::string text = news.text;
   Error::Where where{config_.rank, news.culprit};
@@ -173,6 +208,11 @@ Error CommunicatorCore::error_from(const bootstrap::FailureNotice& news) const {
     if (!names_the_call(news.code)) {
       text += " (rank " + std::to_string(config_.rank) + " was in call #" +
               std::to_string(where.sequence) + ", " + where.operation + ")";
+    }
+  } else if (const auto stand = engine_->vitals().message_stand(); stand.since != 0) {
+    where.operation = stand.call.text();
+    if (!names_the_call(news.code)) {
+      text += " (rank " + std::to_string(config_.rank) + " was in " + where.operation + ")";
     }
   }
   return {news.code, text, where};
@@ -207,8 +247,10 @@ void CommunicatorCore::sample() {
   const engine::Vitals& vitals = engine_->vitals();
   const std::uint64_t entered = vitals.entered();
   const std::uint64_t finished = vitals.finished();
-  if (sample_.changed != 0 && entered == sample_.entered && finished == sample_.finished) return;
-  sample_ = {entered, finished, steady_now()};
+  const std::uint64_t messages = vitals.messages();
+  const Sample now{entered, finished, messages, sample_.changed};
+  if (sample_.changed != 0 && now == sample_) return;
+  sample_ = {entered, finished, messages, steady_now()};
 }
 
 }  // namespace paceline

@@ -26,6 +26,14 @@ void CommunicatorCore::group_begin() {
 
 std::shared_ptr<engine::Operation> CommunicatorCore::group_end_async() {
   const std::lock_guard guard(*lock_);
+  if (!group_messages_.empty()) {
+    throw Error(ErrorCode::invalid_argument,
+                "a group with sends or recvs cannot end with group_end_async(): call group_end()");
+  }
+  return launch_group();
+}
+
+std::shared_ptr<engine::Operation> CommunicatorCore::launch_group() {
   if (!group_) {
     throw Error(ErrorCode::invalid_argument,
                 "group_end() was called without a group_begin() before it");
@@ -53,7 +61,10 @@ std::shared_ptr<engine::Operation> CommunicatorCore::group_end_async() {
 }
 
 void CommunicatorCore::group_end() {
-  if (const auto last = group_end_async()) wait(*last);
+  const std::lock_guard guard(*lock_);
+  const auto messages = std::exchange(group_messages_, {});
+  if (const auto last = launch_group()) wait(*last);
+  for (const auto& message : messages) wait(*message);
 }
 
 }  // namespace paceline

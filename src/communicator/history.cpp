@@ -7,7 +7,7 @@ namespace paceline {
 
 std::vector<OperationRecord> CommunicatorCore::history() const {
   const std::lock_guard guard(*lock_);
-  return engine_->history().records();
+  return engine_->records();
 }
 
 void CommunicatorCore::write_history(const std::string& path, HistoryFormat format) const {

@@ -37,6 +37,7 @@ class Links final : public engine::Peers {
   [[nodiscard]] bool all_mapped() const { return all_mapped_; }
 
   transport::Endpoint* endpoint(int peer) override;
+  bool linked(int peer) override { return endpoints_[static_cast<std::size_t>(peer)] != nullptr; }
   std::size_t transport_of(int peer) override;
   std::string name(int peer) override;
 

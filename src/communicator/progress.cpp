@@ -41,6 +41,7 @@ void CommunicatorCore::examine(Nanoseconds now) {
   try {
     engine_->examine_stall(now);
     warn_of_stall(now);
+    warn_of_waiting_message(now);
   } catch (const Error& error) {
     found(error);
   }
@@ -62,7 +63,21 @@ void CommunicatorCore::warn_of_stall(Nanoseconds now) {
   });
 }
 
-void CommunicatorCore::drive(engine::Operation& operation) {
+// The same of the send or recv that has waited longest.
+void CommunicatorCore::warn_of_waiting_message(Nanoseconds now) {
+  const engine::Vitals::MessageStand stand = engine_->vitals().message_stand();
+  const Nanoseconds timeout = std::chrono::nanoseconds(config_.timeout).count();
+  if (stand.since == 0 || now - stand.since < timeout / 2 || warned_of_message_ == stand.call)
+    return;
+  warned_of_message_ = stand.call;
+  log_.warning(LogComponent::engine, [&] {
+    return stand.call.text() + " has not moved for " +
+           std::to_string((now - stand.since) / kMillisecond) + " ms; it fails at " +
+           std::to_string(timeout / kMillisecond) + " ms (PACELINE_TIMEOUT)";
+  });
+}
+
+void CommunicatorCore::drive(engine::Completion& operation) {
   engine::Waiter waiter(roster_.ranks_per_core());
   while (!operation.finished()) {
     if (turn(waiter.now())) {

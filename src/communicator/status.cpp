@@ -46,6 +46,10 @@ Json describe(int rank, const std::string& name, const std::optional<Testimony>&
   json["inside"] = t->inside();
   const auto call = t->calls.find(t->inside() ? t->at() : t->finished - 1);
   if (call != t->calls.end()) json["call"] = call->second.text();
+  if (!t->message.empty()) {
+    json["message"] = t->message;
+    json["message_seconds"] = in_seconds(t->message_waited);
+  }
   if (!t->inside()) {
     json["quiet_seconds"] = in_seconds(t->quiet_for);
     return json;

@@ -6,12 +6,14 @@ namespace paceline {
 
 namespace {
 
-constexpr std::uint8_t kVersion = 2;
+constexpr std::uint8_t kVersion = 3;
 /// Of the calls that the engine remembers, so many travel: to find where two ranks parted, which is
 /// seldom far back, since the first message after it tells.
 constexpr std::uint64_t kCalls = 16;
 /// "verbs" is the longest.
 constexpr std::size_t kMaxWire = 32;
+/// The text of a send or recv with the longest numbers.
+constexpr std::size_t kMaxMessage = 96;
 /// Neighbours in the control graph: two for each power of two below the number of ranks.
 constexpr std::size_t kMaxDeparted = 64;
 
@@ -24,6 +26,8 @@ Bytes Testimony::write() const {
   for (const auto& [sequence, call] : calls) out.u64(sequence).u64(call.word()).u64(call.count);
   out.u64(static_cast<std::uint64_t>(stand.since)).u8(static_cast<std::uint8_t>(stand.phase));
   out.u32(static_cast<std::uint32_t>(stand.waiting_for)).u64(stand.step).u64(stand.steps);
+  out.text(message).u32(static_cast<std::uint32_t>(message_peer));
+  out.u64(static_cast<std::uint64_t>(message_waited));
   out.text(wire).u64(static_cast<std::uint64_t>(quiet_for)).u8(failed ? 1 : 0);
   const std::size_t gone = std::min(departed.size(), kMaxDeparted);
   out.u8(static_cast<std::uint8_t>(gone));
@@ -48,6 +52,9 @@ std::optional<Testimony> Testimony::read(ConstBytes bytes) {
   t.stand.waiting_for = static_cast<int>(in.u32());
   t.stand.step = in.u64();
   t.stand.steps = in.u64();
+  t.message = in.text(kMaxMessage);
+  t.message_peer = static_cast<int>(in.u32());
+  t.message_waited = static_cast<Nanoseconds>(in.u64());
   t.wire = in.text(kMaxWire);
   t.quiet_for = static_cast<Nanoseconds>(in.u64());
   const std::uint8_t failed = in.u8();
@@ -70,6 +77,11 @@ Testimony take_testimony(const engine::Vitals& vitals, Nanoseconds now) {
   }
   t.stand = vitals.stand();
   if (t.stand.since != 0) t.stand.since = std::max<Nanoseconds>(now - t.stand.since, 1);
+  if (const engine::Vitals::MessageStand message = vitals.message_stand(); message.since != 0) {
+    t.message = message.call.text();
+    t.message_peer = message.call.peer;
+    t.message_waited = std::max<Nanoseconds>(now - message.since, 1);
+  }
   return t;
 }
 

@@ -20,8 +20,12 @@ struct Testimony {
   std::map<std::uint64_t, engine::Call> calls = {};  ///< the latest, by number
   /// Where the call in front stands, if there is one; `since` is an age here.
   engine::Vitals::Stand stand = {};
+  /// The send or recv that has waited longest: "recv(3 x int64, from 0, tag 7)"; empty: none waits.
+  std::string message = {};
+  int message_peer = Error::kNoRank;
+  Nanoseconds message_waited = 0;
   std::string wire = {};      ///< which leads to stand.waiting_for
-  Nanoseconds quiet_for = 0;  ///< no call was made or finished for at least this long
+  Nanoseconds quiet_for = 0;  ///< no call of any kind was made or finished for at least this long
   bool failed = false;
   std::vector<int> departed = {};  ///< ranks that have said goodbye to this one, ascending
 

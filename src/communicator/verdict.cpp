@@ -120,6 +120,11 @@ std::optional<Verdict> find_absent(const Hang& hang) {
   const Testimony& first = *hang.ranks[static_cast<std::size_t>(absent.front())];
   std::string text = names(hang, absent) + has(absent) + " not made " + the_wait(hang) + "; ";
   text += absent.size() == 1 ? "it" : "rank " + std::to_string(absent.front());
+  if (!first.message.empty()) {
+    return Verdict{
+        ErrorCode::timeout, absent.front(),
+        text + " has waited for " + duration_text(first.message_waited) + " in " + first.message};
+  }
   if (first.finished == 0) {
     text += " has made no call yet";
   } else {

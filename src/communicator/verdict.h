@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "communicator/testimony.h"
+#include "engine/message_call.h"
 #include "paceline/error.h"
 
 namespace paceline {
@@ -41,6 +42,19 @@ Verdict judge(const Hang& hang);
 /// The same for a wire that has broken, before a deadline: one of the first two causes, or nothing,
 /// and then the wire itself is to blame (or a death, which the control links tell of).
 std::optional<Verdict> judge_broken_wire(const Hang& hang);
+
+/// Likewise of a send or recv whose deadline has passed.
+struct MessageHang {
+  int asker = 0;
+  engine::MessageCall call = {};
+  Nanoseconds waited = 0;
+  std::string awaited = {};  ///< "rank 1 (node7, pid 4711) to call send(to 0, tag 7)"
+  std::vector<std::optional<Testimony>> ranks = {};
+  std::function<std::string(int)> name = {};
+};
+
+/// verdict_message.cpp
+Verdict judge_message(const MessageHang& hang);
 
 /// How far everybody is, a line however many ranks: "ranks 0-2 are in call #7; rank 3 is done
 /// with call #6".

@@ -6,7 +6,7 @@
 
 namespace paceline {
 
-Work::Work(std::shared_ptr<CommunicatorCore> core, std::shared_ptr<engine::Operation> operation)
+Work::Work(std::shared_ptr<CommunicatorCore> core, std::shared_ptr<engine::Completion> operation)
     : core_(std::move(core)), operation_(std::move(operation)) {}
 
 Work::Work(Work&&) noexcept = default;
@@ -41,11 +41,16 @@ bool Work::done() {
 void Work::restart() {
   if (operation_ == nullptr) return;
   core_->require_own_process();
-  if (!operation_->finished()) {
+  const auto operation = std::dynamic_pointer_cast<engine::Operation>(operation_);
+  if (operation == nullptr) {
+    throw Error(ErrorCode::invalid_argument,
+                "Work::restart() was called for a send or recv: call it again");
+  }
+  if (!operation->finished()) {
     throw Error(ErrorCode::invalid_argument,
                 "Work::restart() was called while the operation is under way: wait() first");
   }
-  core_->restart(operation_);
+  core_->restart(operation);
 }
 
 void Work::wait() {

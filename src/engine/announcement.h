@@ -18,7 +18,7 @@
 //                 scratches, half of that offset each), then how many elements the sender gives to
 //                 the receiver, and how many it gets from it. The last two are 0 unless blocks have
 //                 a length per rank; then the input and the output are the blocks that these two
-//                 ranks exchange.
+//                 ranks exchange. cell: {address, key}
 //
 // Integers are in network order.
 #pragma once
@@ -35,10 +35,12 @@ namespace paceline::engine {
 inline constexpr std::uint8_t kMessageVersion = 1;
 inline constexpr std::size_t kHeaderBytes = 32;
 inline constexpr std::size_t kAnnouncementBytes = 80;
+inline constexpr std::size_t kCellAddressBytes = 16;
 
 enum class MessageKind : std::uint8_t {
   eager = 1,         ///< a put's data, travelling with the header
   announcement = 2,  ///< where the sender's buffers are
+  cell = 3,          ///< first on each link: where the receiver may say what (record_channel.h)
 };
 
 inline std::uint64_t network_order(std::uint64_t v) {

@@ -66,6 +66,7 @@ bool EagerRun::receive(const EagerStep& step, std::byte* target) {
                                        operation_.sequence_, operation_.call());
   if (message.size() != kHeaderBytes + step.length ||
       std::memcmp(message.data(), expected.words, kHeaderBytes) != 0) {
+    if (engine_.take_cell(edge)) return receive(step, target);
     engine_.refuse(operation_, edge, message);
   }
   if (step.length != 0) std::memcpy(target, message.data() + kHeaderBytes, step.length);

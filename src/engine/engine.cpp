@@ -23,7 +23,9 @@ Engine::Engine(const PlanOptions& options, Nanoseconds timeout, Peers& peers,
       timeout_(timeout),
       peers_(peers),
       registrar_(std::move(registrar)),
+      remembered_(std::max<std::size_t>(history, 1)),
       history_(history),
+      message_history_(remembered_),
       staging_(registrar_) {
   edges_.resize(static_cast<std::size_t>(options.size));
 }
@@ -66,23 +68,24 @@ Operation& Engine::submit_blocking(const Call& call, const Buffers& buffers) {
 void Engine::enqueue(std::shared_ptr<Operation> operation) {
   const Call& call = operation->call();
   vitals_.enter(operation->sequence_, call);
-  history_.submit(operation->sequence_, call, idle());
+  history_.submit(operation->sequence_, call, first_ == nullptr);
   if (failure_) {
     history_.finish(operation->sequence_, Error::kNoRank, Outcome::failed, false);
     operation->fail(Error(failure_->code(), failure_->what(), where(*operation, failure_->peer())));
     return;
   }
   Operation* const added = operation.get();
-  (idle() ? first_ : last_->next_) = std::move(operation);
+  (first_ == nullptr ? first_ : last_->next_) = std::move(operation);
   last_ = added;
 }
 
 // --- progress ------------------------------------------------------------------------------------
 
 bool Engine::poll(Nanoseconds now) {
-  if (idle()) return false;
-  Operation& operation = *first_;
   now_ = now;
+  const bool message_moved = !point_to_point_.idle() && point_to_point_.poll();
+  if (first_ == nullptr) return message_moved;
+  Operation& operation = *first_;
   const std::uint64_t sequence = operation.sequence_;
   const int awaited = operation.waiting_for_;
   if (advance(operation)) {  // which may have been the end of it
@@ -98,7 +101,7 @@ bool Engine::poll(Nanoseconds now) {
     where.since = now;
     vitals_.stopped(where);
   }
-  return false;
+  return message_moved;
 }
 
 bool Engine::advance(Operation& operation) {
@@ -139,14 +142,10 @@ bool Engine::link(Operation& operation) {
   bool unmapped = false;
   for (int peer : plan.peers()) {
     Edge& e = edge(peer);
-    if (e.endpoint == nullptr) {
-      e.endpoint = peers_.endpoint(peer);
-      if (e.endpoint == nullptr) {
-        operation.waiting_for_ = peer;
-        all = false;
-        continue;  // ask for all of them at once
-      }
-      e.transport = peers_.transport_of(peer);
+    if (!connect(e)) {
+      operation.waiting_for_ = peer;
+      all = false;
+      continue;  // ask for all of them at once
     }
     unmapped |= !e.endpoint->maps();
   }
@@ -203,6 +202,10 @@ Edge& Engine::edge(int peer) {
   return *slot;
 }
 
+std::vector<OperationRecord> Engine::records() const {
+  return merged(history_.records(), message_history_.records(), remembered_);
+}
+
 // --- trouble -------------------------------------------------------------------------------------
 
 void Engine::fail(const Error& error) {
@@ -217,12 +220,18 @@ void Engine::fail(const Error& error) {
     operation->phase_ = Phase::failed;
     operation->finished_.store(true, std::memory_order_release);
   }
+  point_to_point_.fail(*failure_);
   // Endpoints are about to be closed; nothing here may use them again.
   for (auto& e : edges_) e = nullptr;
 }
 
 Error::Where Engine::where(const Operation& operation, int peer) const {
   return {options_.rank, peer, operation.call().text(), operation.sequence_};
+}
+
+// Sends and recvs are not among the calls that are numbered alike on all ranks.
+Error::Where Engine::where(const Message& message, int peer) const {
+  return {options_.rank, peer, message.call.text()};
 }
 
 void Engine::refuse(const Operation& operation, const Edge& edge, ConstBytes message) const {
@@ -296,7 +305,8 @@ void Engine::throw_timeout(const Operation& operation) const {
 }
 
 void Engine::examine_stall(Nanoseconds now) {
-  if (idle()) return;
+  point_to_point_.examine(now);
+  if (first_ == nullptr) return;
   Operation& operation = *first_;
   if (const Nanoseconds time = stalled(now); time != 0) {
     history_.waited(operation.sequence_, operation.waiting_for_, time);
@@ -307,7 +317,8 @@ void Engine::examine_stall(Nanoseconds now) {
   }
   for (const auto& e : edges_) {
     if (e == nullptr || e->endpoint == nullptr) continue;
-    const ConstBytes message = look(*e, operation.waiting_for_);
+    ConstBytes message = look(*e, operation.waiting_for_);
+    if (!message.empty() && take_cell(*e)) message = look(*e, operation.waiting_for_);
     if (message.size() < kHeaderBytes) continue;
     const Header header = Header::read(message.data());
     // A peer that runs ahead is in order; one that calls something else at this point is not.

@@ -26,9 +26,12 @@
 #include "engine/announcement.h"
 #include "engine/custom_reduce.h"
 #include "engine/history.h"
+#include "engine/message.h"
+#include "engine/message_history.h"
 #include "engine/operation.h"
 #include "engine/plan.h"
 #include "engine/staging.h"
+#include "engine/point_to_point.h"
 #include "engine/vitals.h"
 #include "memory/registrar.h"
 #include "transport/transport.h"
@@ -42,6 +45,8 @@ class Peers {
   /// The endpoint to `peer`; null while its link is not up yet (asking starts to make it). An
   /// endpoint stays valid until the engine has failed.
   virtual transport::Endpoint* endpoint(int peer) = 0;
+  /// True if there is one already, since the peer has asked for it; starts nothing.
+  virtual bool linked(int peer) = 0;
   /// Number of the transport that links us to `peer`, as the Registrar counts them.
   virtual std::size_t transport_of(int peer) = 0;
   /// "rank 3 (node7, pid 4711)", for error texts.
@@ -54,8 +59,12 @@ struct Edge {
   int peer = -1;
   transport::Endpoint* endpoint = nullptr;
   std::size_t transport = 0;
+  /// The peer has been sent the address of its cell, or cannot be sent anything any more.
+  bool greeted = false;
+  /// Ours at the peer (record_channel.h); no key until it has come.
+  transport::RemoteAddress cell = {};
   /// Puts and signals of the peer that earlier waits have used up, per lane.
-  std::array<std::uint64_t, transport::kMaxLanes> consumed = {};
+  std::array<std::uint64_t, transport::kPipelineLanes> consumed = {};
 
   /// The operation that the rest is about, plus one.
   std::uint64_t bound_for = 0;
@@ -84,6 +93,11 @@ class Engine {
   /// engine's own, used again for the next such call, so that a small one allocates nothing.
   Operation& submit_blocking(const Call& call, const Buffers& buffers);
 
+  /// Starts a send, of `source`, or a recv, into `target`.
+  MessagePtr submit(const MessageCall& call, const std::byte* source, std::byte* target) {
+    return point_to_point_.submit(call, source, target);
+  }
+
   /// One pass; true if anything moved. Throws the Error that ends the communicator: the caller
   /// then calls fail() with the Error that everybody is to see.
   bool poll(Nanoseconds now);
@@ -92,14 +106,18 @@ class Engine {
   void fail(const Error& error);
 
   [[nodiscard]] std::size_t scratch_bytes() const {
-    return (scratch_ == nullptr ? 0 : scratch_->size()) + staging_.bytes();
+    return (scratch_ == nullptr ? 0 : scratch_->size()) + staging_.bytes() +
+           (cells_ == nullptr ? 0 : cells_->size()) + point_to_point_.bytes();
   }
-  [[nodiscard]] bool idle() const { return first_ == nullptr; }
+  [[nodiscard]] bool idle() const { return first_ == nullptr && point_to_point_.idle(); }
   /// The operation that is running; null if none is.
   [[nodiscard]] const Operation* current() const { return first_.get(); }
   /// What this rank is doing; may be read by any thread, as long as the engine lives.
   [[nodiscard]] const Vitals& vitals() const { return vitals_; }
   [[nodiscard]] const History& history() const { return history_; }
+  /// Collectives, sends and recvs, oldest first.
+  [[nodiscard]] std::vector<OperationRecord> records() const;
+  [[nodiscard]] const PointToPoint& point_to_point() const { return point_to_point_; }
   /// For how long the current operation has not moved.
   [[nodiscard]] Nanoseconds stalled(Nanoseconds now) const {
     const Nanoseconds since = vitals_.stopped_since();
@@ -107,16 +125,23 @@ class Engine {
   }
 
   /// Looks for peers that the current operation does not talk to but that are calling something
-  /// else, and for a passed deadline. For turns in which nothing moves; throws like poll().
+  /// else, for a passed deadline, and for peers that begin to send to this rank. For turns in which
+  /// nothing moves; throws like poll().
   void examine_stall(Nanoseconds now);
 
  private:
   friend class EagerRun;
   friend class PutRun;
+  friend class MessagePair;
+  friend class PointToPoint;
 
   const std::shared_ptr<const Plan>& plan_for(const Call& call);
   void enqueue(std::shared_ptr<Operation> operation);
   Edge& edge(int peer);
+  [[nodiscard]] bool linked(int peer);
+  bool connect(Edge& edge);
+  bool take_cell(Edge& edge);
+  std::byte* cell_of(int peer);
   bool link(Operation& operation);
   bool advance(Operation& operation);
   void finish(Operation& operation);
@@ -125,6 +150,7 @@ class Engine {
   [[nodiscard]] Vitals::Stand stand(const Operation& operation) const;
   [[noreturn]] void throw_timeout(const Operation& operation) const;
   [[nodiscard]] Error::Where where(const Operation& operation, int peer) const;
+  [[nodiscard]] Error::Where where(const Message& message, int peer) const;
   static ConstBytes look(const Edge& edge, int waiting_for);
   /// By what an average's sum is divided, in the last reduce of its elements: schedule.h,
   /// "Results".
@@ -150,7 +176,9 @@ class Engine {
   Nanoseconds now_ = 0;  ///< of this poll; 0: the caller has not looked at the clock yet
   std::uint64_t next_sequence_ = 0;
   Vitals vitals_;
+  std::size_t remembered_;
   History history_;
+  MessageHistory message_history_;
   std::optional<Error> failure_;
 
   struct CallHash {
@@ -165,9 +193,12 @@ class Engine {
   std::shared_ptr<memory::Region> scratch_;
   Staging staging_;
   CustomReduce custom_;
+  /// One for each peer, in which it says where its ring is; made with the first link.
+  std::shared_ptr<memory::Region> cells_;
   /// Room for the operands of one reduce.
   std::vector<const std::byte*> sources_;
   std::vector<std::byte*> destinations_;
+  PointToPoint point_to_point_{*this};
 };
 
 }  // namespace paceline::engine

@@ -32,6 +32,18 @@ Json rank_of(int rank) {
 
 // What is said of a call in either format, times apart.
 Json facts(const OperationRecord& r) {
+  if (r.kind != CallKind::collective) {
+    return {{"sequence", r.sequence},
+            {"call", to_string(r.kind)},
+            {"type", to_string(r.type)},
+            {"count", r.count},
+            {"bytes", r.bytes},
+            {"peer", r.peer},
+            {"tag", r.tag},
+            {"outcome", to_string(r.outcome)},
+            {"waited_for", rank_of(r.waited_for)},
+            {"waited_us", r.waited.count()}};
+  }
   Json json = {{"sequence", r.sequence}, {"call", to_string(r.collective)}};
   if (r.collective != Collective::barrier) {
     json["type"] = to_string(r.type);
@@ -89,6 +101,19 @@ Json chrome(const HistoryOwner& owner, const std::vector<OperationRecord>& recor
     const Nanoseconds begin = since_start(r.started);
     const Nanoseconds end = ended ? since_start(r.finished) : owner.steady;
     Json args = facts(r);
+    if (r.kind != CallKind::collective) {
+      // They overlap each other and everything else, which complete events of a row may not.
+      const char* const kind = r.kind == CallKind::send ? "send" : "recv";
+      const Json common = {
+          {"name", kind}, {"cat", "paceline"}, {"pid", owner.rank}, {"tid", 0}, {"id", r.sequence}};
+      Json start = common;
+      start.update({{"ph", "b"}, {"ts", microseconds(begin - origin)}, {"args", std::move(args)}});
+      Json stop = common;
+      stop.update({{"ph", "e"}, {"ts", microseconds(std::max(begin, end) - origin)}});
+      events.push_back(std::move(start));
+      events.push_back(std::move(stop));
+      continue;
+    }
     args["queued_us"] = microseconds(begin - since_start(r.submitted));
     events.push_back({{"ph", "X"},
                       {"name", to_string(r.collective)},

@@ -1,7 +1,6 @@
 // One call under way on one rank.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "engine/call.h"
+#include "engine/completion.h"
 #include "engine/extents.h"
 #include "engine/plan.h"
 #include "engine/staging.h"
@@ -42,19 +42,15 @@ struct LaneState {
 };
 
 /// Written by the owner of progress only, except where atomics say otherwise.
-class Operation {
+class Operation final : public Completion {
  public:
   [[nodiscard]] const Call& call() const { return plan_->call(); }
   [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
   /// The peer that it waited for last; Error::kNoRank if it never waited.
   [[nodiscard]] int waiting_for() const { return waiting_for_; }
-  /// Any thread: true once done or failed.
-  [[nodiscard]] bool finished() const { return finished_.load(std::memory_order_acquire); }
   /// The operation of the same group that was submitted before it; null: none.
   [[nodiscard]] const std::shared_ptr<Operation>& before() const { return before_; }
   void set_before(std::shared_ptr<Operation> before) { before_ = std::move(before); }
-  /// Why it failed; empty if it did not. Only after finished().
-  [[nodiscard]] const std::optional<Error>& error() const { return error_; }
 
  private:
   friend class Engine;
@@ -114,9 +110,6 @@ class Operation {
   std::shared_ptr<memory::Region> output_region_;
   /// What the slowest lane waits for; for the text of a time-out.
   int waiting_for_ = Error::kNoRank;
-
-  std::optional<Error> error_;
-  std::atomic<bool> finished_{false};
 };
 
 }  // namespace paceline::engine

@@ -84,6 +84,7 @@ bool PutRun::bound(Edge& edge) {
                                        operation_.sequence_, operation_.call());
   if (message.size() != kHeaderBytes + kAnnouncementBytes ||
       std::memcmp(message.data(), expected.words, kHeaderBytes) != 0) {
+    if (engine_.take_cell(edge)) return bound(edge);
     engine_.refuse(operation_, edge, message);
   }
   bind(edge, Announcement::read(message.data() + kHeaderBytes));

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "engine/call.h"
+#include "engine/message_call.h"
 #include "paceline/error.h"
 
 namespace paceline::engine {
@@ -41,6 +42,12 @@ class Vitals {
     std::uint64_t steps = 0;  ///< over all instances of that lane; 0 if not known yet
   };
 
+  /// The send or recv that has waited longest.
+  struct MessageStand {
+    Nanoseconds since = 0;  ///< steady clock; 0: none waits
+    MessageCall call = {};
+  };
+
   // --- the owner of progress
   void enter(std::uint64_t sequence, const Call& call) {
     Slot& slot = slots_[sequence % kCalls];
@@ -63,6 +70,12 @@ class Vitals {
     since_.store(stand.since, std::memory_order_release);
   }
 
+  /// A send or recv was called.
+  void message_called() {
+    messages_.store(messages_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
+  void message_waits(const MessageStand& stand);
+
   // --- any thread
   /// How many calls have been made; how many of them, the first ones, are finished.
   [[nodiscard]] std::uint64_t entered() const { return entered_.load(std::memory_order_acquire); }
@@ -73,6 +86,9 @@ class Vitals {
             waiting_for_.load(std::memory_order_relaxed), step_.load(std::memory_order_relaxed),
             steps_.load(std::memory_order_relaxed)};
   }
+  /// How many sends and recvs were called.
+  [[nodiscard]] std::uint64_t messages() const { return messages_.load(std::memory_order_acquire); }
+  [[nodiscard]] MessageStand message_stand() const;
   /// What was called as number `sequence`; nothing if not yet, or too long ago.
   [[nodiscard]] std::optional<Call> call_at(std::uint64_t sequence) const {
     const Slot& slot = slots_[sequence % kCalls];
@@ -97,6 +113,12 @@ class Vitals {
   std::atomic<int> waiting_for_{Error::kNoRank};
   std::atomic<std::uint64_t> step_{0};
   std::atomic<std::uint64_t> steps_{0};
+
+  std::atomic<std::uint64_t> messages_{0};
+  /// The words of a MessageStand; they belong together if the number before them is even, and the
+  /// same after they were read.
+  std::atomic<std::uint64_t> message_version_{0};
+  std::array<std::atomic<std::uint64_t>, 4> message_words_{};
 };
 
 }  // namespace paceline::engine

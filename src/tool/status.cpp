@@ -26,8 +26,9 @@ std::string doing(const Json& rank) {
   std::string text;
   if (!rank.value("inside", false)) {
     const auto finished = rank.value("calls_finished", std::uint64_t{0});
-    if (finished == 0) return "has made no call yet";
+    if (finished == 0 && !rank.contains("message")) return "has made no call yet";
     text = "has finished call #" + std::to_string(finished - 1) + ", " + call;
+    if (finished == 0) text = "has finished no numbered call";
     text += "; quiet for " + seconds_text(rank["quiet_seconds"]);
   } else {
     text = "in call #" + std::to_string(rank.value("sequence", std::uint64_t{0})) + ", " + call;
@@ -36,6 +37,10 @@ std::string doing(const Json& rank) {
               rank["wire"].get<std::string>() + ", step " + rank["step"].dump() + " of " +
               rank["steps"].dump() + ", for " + seconds_text(rank["stopped_seconds"]);
     }
+  }
+  if (rank.contains("message")) {
+    text += "; has waited for " + seconds_text(rank["message_seconds"]) + " in " +
+            rank["message"].get<std::string>();
   }
   return rank.value("failed", false) ? text + " (failed)" : text;
 }

@@ -40,10 +40,12 @@
 
 namespace paceline::transport {
 
-/// Lanes of an endpoint, numbered from 0. Eight pipelines hide the latency of any wire that the
-/// segment size suits; each costs a counter per endpoint.
+/// Lanes of an endpoint, numbered from 0; each costs a counter per endpoint. Eight pipelines hide
+/// the latency of any wire that the segment size suits. Two more are for messages between two
+/// ranks, which must not count as a collective's: one for what they tell each other, one for data.
 using Lane = std::uint32_t;
-inline constexpr Lane kMaxLanes = 8;
+inline constexpr Lane kPipelineLanes = 8;
+inline constexpr Lane kMaxLanes = kPipelineLanes + 2;
 
 /// Every endpoint takes messages up to this long: a 4 KiB payload and its header. What fits is
 /// cheaper to copy than to announce.

@@ -29,6 +29,16 @@ TEST(Table, RowsHaveNcclTestsColumns) {
             "  ring\n");
 }
 
+TEST(Table, WhatCannotBeInPlaceSaysSo) {
+  Row row = example();
+  row.has_in_place = false;
+  EXPECT_EQ(table_row(row, false),
+            "     1048576        262144   float32     sum      -1"
+            "    123.5    8.49   12.74      0"
+            "      N/A     N/A     N/A    N/A"
+            "  ring\n");
+}
+
 TEST(Table, PercentilesComeBehind) {
   EXPECT_EQ(table_row(example(), true),
             "     1048576        262144   float32     sum      -1"

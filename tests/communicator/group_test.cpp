@@ -99,6 +99,37 @@ TEST_P(Group, TakesEveryCollective) {
   });
 }
 
+// As in NCCL: everybody sends before it receives, to all others.
+TEST_P(Group, TakesSendsAndRecvs) {
+  run(3, [](Communicator& comm) {
+    constexpr std::size_t kCount = 100'000;
+    for (int round = 0; round < 3; ++round) {
+      const std::vector<std::int32_t> mine(kCount, comm.rank() + round);
+      std::vector<std::vector<std::int32_t>> theirs(3, std::vector<std::int32_t>(kCount));
+      float sum = 1;
+      comm.group_begin();
+      for (int peer = 0; peer < comm.size(); ++peer) {
+        comm.send(std::span(mine), peer);
+        comm.recv(std::span(theirs[static_cast<std::size_t>(peer)]), peer);
+      }
+      comm.all_reduce(std::span(&sum, 1), ReduceOp::sum);
+      comm.group_end();
+      EXPECT_EQ(sum, 3.f);
+      for (int peer = 0; peer < comm.size(); ++peer) {
+        EXPECT_EQ(theirs[static_cast<std::size_t>(peer)],
+                  std::vector<std::int32_t>(kCount, peer + round));
+      }
+    }
+    comm.group_begin();
+    int x = 0;
+    comm.send(std::span<const int>(&x, 1), comm.rank());
+    comm.recv(std::span(&x, 1), comm.rank());
+    const Error error = expect_error([&] { (void)comm.group_end_async(); });
+    EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
+    comm.group_end();
+  });
+}
+
 TEST_P(Group, StartsAgain) {
   run(3, [](Communicator& comm) {
     std::vector<std::vector<double>> tensors(10, std::vector<double>(100));

@@ -139,6 +139,71 @@ TEST(Verdict, LongChainsAreShortened) {
   EXPECT_NE(text.find("..."), std::string::npos) << text;
 }
 
+TEST(Verdict, ARankThatWaitsInARecvHasNotMadeTheCallForThatReason) {
+  Testimony in_recv = outside(7, 3 * kSecond);
+  in_recv.message = "recv(3 x int64, from 0, tag 7)";
+  in_recv.message_peer = 0;
+  in_recv.message_waited = 58 * kSecond;
+  const Verdict v = judge(hang({waiting(7, 1), in_recv}));
+  EXPECT_EQ(v.code, ErrorCode::timeout);
+  EXPECT_EQ(v.culprit, 1);
+  EXPECT_EQ(v.text,
+            "rank 1 (node, pid 1) has not made call #7, all_reduce(100 x float32, sum), in which "
+            "rank 0 waits (rank 0 for 60 s); it has waited for 58 s in recv(3 x int64, from 0, tag "
+            "7)");
+}
+
+MessageHang message_hang(std::vector<std::optional<Testimony>> ranks) {
+  MessageHang h;
+  h.call = {CallKind::recv, DataType::float32, 1, 5, 10};
+  h.waited = 60 * kSecond;
+  h.awaited = "rank 1 (node, pid 1) to call send(to 0, tag 5)";
+  h.ranks = std::move(ranks);
+  h.name = [](int rank) { return "rank " + std::to_string(rank) + " (node, pid 1)"; };
+  return h;
+}
+
+TEST(MessageVerdict, FollowsWhoWaitsForWhom) {
+  Testimony in_send = outside(7);
+  in_send.message = "send(9 x int8, to 2, tag 0)";
+  in_send.message_peer = 2;
+  in_send.message_waited = 59 * kSecond;
+  const Verdict v =
+      judge_message(message_hang({outside(7), in_send, waiting(7, 3), outside(3, 70 * kSecond)}));
+  EXPECT_EQ(v.code, ErrorCode::timeout);
+  EXPECT_EQ(v.culprit, 3);
+  EXPECT_EQ(v.text,
+            "recv(10 x float32, from 1, tag 5) on rank 0 has waited for 60 s for rank 1 (node, pid "
+            "1) to call send(to 0, tag 5); rank 1 has waited for 59 s in send(9 x int8, to 2, tag "
+            "0); rank 2 waits in call #7, all_reduce(100 x float32, sum), for rank 3; rank 3 is in "
+            "no call, and has made none for at least 70 s; raise PACELINE_TIMEOUT if ranks are "
+            "rightly that far apart");
+}
+
+TEST(MessageVerdict, EndsWhereAChainBitesItsTail) {
+  const Verdict v = judge_message(message_hang({outside(7), waiting(7, 0)}));
+  EXPECT_EQ(v.culprit, 1);
+  EXPECT_NE(
+      v.text.find("rank 1 waits in call #7, all_reduce(100 x float32, sum), for rank 0; raise"),
+      std::string::npos)
+      << v.text;
+}
+
+TEST(MessageVerdict, APeerThatHasLeftOrIsStopped) {
+  Testimony neighbour = outside(7);
+  neighbour.departed = {1};
+  const Verdict left = judge_message(message_hang({outside(7), std::nullopt, neighbour}));
+  EXPECT_EQ(left.code, ErrorCode::peer_failed);
+  EXPECT_EQ(left.text,
+            "rank 1 (node, pid 1) has left the communicator; recv(10 x float32, from 1, tag 5) on "
+            "rank 0 cannot finish without it");
+  const Verdict stopped = judge_message(message_hang({outside(7), std::nullopt}));
+  EXPECT_EQ(stopped.code, ErrorCode::timeout);
+  EXPECT_EQ(stopped.culprit, 1);
+  EXPECT_NE(stopped.text.find("rank 1 (node, pid 1) does not answer"), std::string::npos)
+      << stopped.text;
+}
+
 TEST(Verdict, ProgressOfAllInALine) {
   EXPECT_EQ(progress_text({waiting(7, 1), waiting(7, 2), outside(7), std::nullopt, outside(0)}),
             "rank 4 is before call #0; rank 2 is done with call #6; ranks 0 and 1 are in call #7; "
@@ -159,6 +224,9 @@ TEST(Testimony, IsReadBackAndGarbageIsRefused) {
   t.quiet_for = 12;
   t.failed = true;
   t.departed = {2, 5};
+  t.message = "recv(3 x int64, from 0, tag 7)";
+  t.message_peer = 0;
+  t.message_waited = 11;
   const Bytes bytes = t.write();
   const auto back = Testimony::read(bytes);
   ASSERT_TRUE(back);
@@ -169,6 +237,9 @@ TEST(Testimony, IsReadBackAndGarbageIsRefused) {
   EXPECT_EQ(back->wire, "tcp");
   EXPECT_TRUE(back->failed);
   EXPECT_EQ(back->departed, t.departed);
+  EXPECT_EQ(back->message, t.message);
+  EXPECT_EQ(back->message_peer, 0);
+  EXPECT_EQ(back->message_waited, 11);
   for (std::size_t n = 0; n < bytes.size(); ++n) {
     EXPECT_FALSE(Testimony::read(ConstBytes(bytes).first(n))) << n;
   }
@@ -181,7 +252,12 @@ TEST(Testimony, IsTakenFromTheVitals) {
     if (s < 99) vitals.leave();
   }
   vitals.stopped({50, engine::Phase::running, 2, 1, 4});
+  const engine::MessageCall recv{CallKind::recv, DataType::int64, 4, 0x7fffffff, 3};
+  vitals.message_waits({20, recv});
   const Testimony t = take_testimony(vitals, 80);
+  EXPECT_EQ(t.message, "recv(3 x int64, from 4, tag 2147483647)");
+  EXPECT_EQ(t.message_peer, 4);
+  EXPECT_EQ(t.message_waited, 60);
   EXPECT_EQ(t.entered, 100u);
   EXPECT_EQ(t.finished, 99u);
   EXPECT_TRUE(t.inside());

@@ -228,6 +228,32 @@ TEST_F(HistoryText, AsATrace) {
   EXPECT_EQ(json["otherData"]["origin_unix_ns"], 1'699'999'999'999'900'000);
 }
 
+TEST_F(HistoryText, OfASendHasPeerAndTag) {
+  OperationRecord sent = records_[0];
+  sent.kind = CallKind::send;
+  sent.sequence = 7;
+  sent.peer = 5;
+  sent.tag = 9;
+  const auto json = nlohmann::json::parse(history_text(owner_, {sent}, HistoryFormat::json));
+  const auto& call = json["calls"].at(0);
+  EXPECT_EQ(call["call"], "send");
+  EXPECT_EQ(call["peer"], 5);
+  EXPECT_EQ(call["tag"], 9);
+  EXPECT_FALSE(call.contains("algorithm"));
+  const auto trace =
+      nlohmann::json::parse(history_text(owner_, {sent}, HistoryFormat::chrome_trace));
+  const auto& events = trace["traceEvents"];
+  ASSERT_EQ(events.size(), 4u);  // two names, the beginning and the end
+  EXPECT_EQ(events[2]["ph"], "b");
+  EXPECT_EQ(events[2]["name"], "send");
+  EXPECT_EQ(events[2]["id"], 7);
+  EXPECT_EQ(events[2]["ts"], 1.5);
+  EXPECT_EQ(events[2]["args"]["tag"], 9);
+  EXPECT_EQ(events[3]["ph"], "e");
+  EXPECT_EQ(events[3]["id"], 7);
+  EXPECT_EQ(events[3]["ts"], 42.0);
+}
+
 TEST(HistoryFile, ThatCannotBeWrittenIsAnError) {
   try {
     write_file("/nowhere/at/all.json", "{}");

@@ -55,6 +55,11 @@ class SimWorld {
     return ranks_[static_cast<std::size_t>(rank)]->error;
   }
 
+  /// Polls everybody once.
+  void poll_all() {
+    for (auto& rank : ranks_) poll(*rank);
+  }
+
   /// Polls everybody, in turn with the passing of time, until all engines are idle or have
   /// failed; false if nothing can move any more.
   bool run() {
@@ -81,6 +86,7 @@ class SimWorld {
       other.endpoints[number] = std::move(theirs);
       return (endpoints[peer] = std::move(mine)).get();
     }
+    bool linked(int peer) override { return endpoints.contains(peer); }
     std::size_t transport_of(int) override { return 0; }
     std::string name(int peer) override { return "rank " + std::to_string(peer); }
 

@@ -3,8 +3,10 @@
 // happens.
 #include "engine/engine.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -46,6 +48,7 @@ class World final : public Peers {
   }
 
   transport::Endpoint* endpoint(int) override { return at_us_.get(); }
+  bool linked(int) override { return true; }
   std::size_t transport_of(int) override { return 0; }
   std::string name(int peer) override { return "rank " + std::to_string(peer); }
 
@@ -87,6 +90,69 @@ class World final : public Peers {
     const ConstBytes bytes = input.take(1 + input.byte());
     if (!bytes.empty()) (void)at_them_->send(bytes, {});
   }
+  // A send or recv of ours.
+  void message_call(Input& input) {
+    const auto kind = input.byte() % 2 == 0 ? CallKind::send : CallKind::recv;
+    buffers_.push_back(std::make_unique<std::array<double, kMostElements>>());
+    auto* const bytes = reinterpret_cast<std::byte*>(buffers_.back()->data());
+    const int peer = input.byte() % 4 == 0 ? 0 : 1;
+    const MessageCall call{kind, DataType::float64, peer, input.byte() % 3,
+                           input.word() % kMostElements};
+    messages_.push_back(engine_->submit(call, kind == CallKind::send ? bytes : nullptr,
+                                        kind == CallKind::recv ? bytes : nullptr));
+  }
+
+  // The peer's part in making the channel: where our cell is, or where its ring is. Its memory has
+  // the cell at its start and the ring behind.
+  void make_channel(Input& input) {
+    const auto start = reinterpret_cast<std::uint64_t>(memory_.data());
+    if (input.byte() % 2 == 0) {
+      const std::uint64_t words[2] = {network_order(start), network_order(registered_->key())};
+      const Header header = Header::make(MessageKind::cell, sizeof words, 0, 0, Call{});
+      (void)at_them_->send(header.bytes(), std::as_bytes(std::span(words)));
+      return;
+    }
+    if (our_cell_.key == transport::kNoKey) return;
+    const bool right = input.byte() != 1;
+    const std::uint64_t words[3] = {network_order(0x504c4352'00000001u + (right ? 0 : 1)),
+                                    network_order(start + kCellBytes + (right ? 0 : 1 << 16)),
+                                    network_order(registered_->key())};
+    put_later(kRecordLane, std::as_bytes(std::span(words)), our_cell_);
+  }
+
+  // A record, or data, where we expect it, that fits or does not.
+  void tell(Input& input) {
+    std::uint64_t note[3];
+    std::memcpy(note, memory_.data(), sizeof note);
+    if (note[0] == 0) return;  // we have not said where our ring is
+    transport::RemoteAddress ring{network_order(note[1]), network_order(note[2])};
+    const std::uint8_t choice = input.byte();
+    if (choice % 4 == 0) {
+      put_later(kDataLane, input.take(input.byte()), {ring.address + input.byte(), ring.key});
+      return;
+    }
+    Record record;
+    record.kind = static_cast<RecordKind>(choice / 4 % 6);
+    record.type = input.byte() % 8 == 0 ? static_cast<DataType>(input.byte()) : DataType::float64;
+    record.staged = input.byte() % 2 == 1;
+    record.tag = input.byte() % 3;
+    record.number = input.byte() % 8 == 0 ? input.word() : told_;
+    record.count = input.byte() % 8 == 0 ? ~std::uint64_t{input.word()} : input.byte() % 64;
+    record.progress = {input.word(), input.byte() % 64u * 64, input.byte() % 4u};
+    if (input.byte() % 4 != 0) record.progress = {};
+    record.target = place(input);
+    const std::size_t data =
+        record.kind == RecordKind::eager ? std::min<std::uint64_t>(record.count * 8, 512) : 0;
+    Bytes bytes(kRecordBytes + data);
+    record.write(bytes.data());
+    const ConstBytes payload = input.take(data);
+    std::copy(payload.begin(), payload.end(), bytes.begin() + kRecordBytes);
+    told_ += record.kind == RecordKind::eager || record.kind == RecordKind::offer ? 1 : 0;
+    put_later(kRecordLane, bytes, {ring.address + ring_at_, ring.key});
+    ring_at_ += (bytes.size() + 63) / 64 * 64;
+    if (ring_at_ >= kRing) ring_at_ = 0;
+  }
+
   void signal(Input& input) { (void)at_them_->signal(input.byte() % transport::kMaxLanes); }
 
   void go_on() {
@@ -94,7 +160,7 @@ class World final : public Peers {
       ours_->progress();
       while (engine_->poll(fabric_.now() + 1)) ours_->progress();
       engine_->examine_stall(fabric_.now() + 1);
-      if (!at_them_->front().empty()) at_them_->pop();
+      if (!at_them_->front().empty()) hear();
     }
   }
 
@@ -103,6 +169,9 @@ class World final : public Peers {
     engine_->fail(error);
     for (const auto& operation : operations_) {
       require(operation->finished(), "after a failure every call is finished");
+    }
+    for (const auto& message : messages_) {
+      require(message->finished(), "after a failure every send and recv is finished");
     }
   }
 
@@ -113,6 +182,23 @@ class World final : public Peers {
     o.mappable = (features & 1) != 0;
     o.gettable = (features & 2) != 0;
     return o;
+  }
+
+  // The peer hears of us what it needs: where its cell is.
+  void hear() {
+    const ConstBytes message = at_them_->front();
+    if (message.size() == kHeaderBytes + kCellAddressBytes &&
+        Header::read(message.data()).kind() == MessageKind::cell) {
+      std::uint64_t words[2];
+      std::memcpy(words, message.data() + kHeaderBytes, sizeof words);
+      our_cell_ = {network_order(words[0]), network_order(words[1])};
+    }
+    at_them_->pop();
+  }
+  // A put's source stays as it is.
+  void put_later(transport::Lane lane, ConstBytes bytes, transport::RemoteAddress target) {
+    sources_.emplace_back(bytes.begin(), bytes.end());
+    (void)at_them_->put(lane, sources_.back(), nullptr, target);
   }
 
   // Where the peer's buffers are: in its memory, near it, or nowhere.
@@ -135,12 +221,17 @@ class World final : public Peers {
   std::unique_ptr<transport::Transport> ours_;
   std::unique_ptr<transport::Transport> theirs_;
   std::shared_ptr<memory::Registrar> registrar_;
-  std::vector<std::byte> memory_ = std::vector<std::byte>(1 << 16);
+  std::vector<std::byte> memory_ = std::vector<std::byte>(1 << 17);
   std::unique_ptr<transport::Registration> registered_;
   std::unique_ptr<transport::Endpoint> at_us_;
   std::unique_ptr<transport::Endpoint> at_them_;
   std::vector<std::unique_ptr<std::array<double, kMostElements>>> buffers_;
   std::vector<std::shared_ptr<Operation>> operations_;
+  std::vector<MessagePtr> messages_;
+  transport::RemoteAddress our_cell_ = {};
+  std::list<Bytes> sources_;
+  std::uint64_t told_ = 0;
+  std::size_t ring_at_ = 0;
   std::unique_ptr<Engine> engine_;
   Call last_ = {};
 };
@@ -150,7 +241,21 @@ void run(Input input) {
   world.call(input);
   try {
     while (!input.empty()) {
-      switch (input.byte() % 6) {
+      const std::uint8_t what = input.byte();
+      if (what >= 0xc0) {  // sends and recvs
+        switch (what % 4) {
+          case 0:
+            world.message_call(input);
+            break;
+          case 1:
+            world.make_channel(input);
+            break;
+          default:
+            world.tell(input);
+        }
+        continue;
+      }
+      switch (what % 6) {
         case 0:
           world.call(input);
           break;

@@ -16,11 +16,11 @@ COUNT = 1 << 20
 
 
 class Killed(ProcessTest):
-    def kill_each_in_turn(self, wire: str):
+    def kill_each_in_turn(self, wire: str, *flags):
         for victim in range(SIZE):
             self.end_processes()  # those of the victim before
             with self.subTest(victim=victim):
-                ranks = self.start_ranks(SIZE, [paths.looper, "--count", COUNT],
+                ranks = self.start_ranks(SIZE, [paths.looper, "--count", COUNT, *flags],
                                          PACELINE_TRANSPORT=wire)
                 self.wait_for_text(ranks, "iteration [1-9]", 20)
                 killed = time.monotonic()
@@ -38,6 +38,12 @@ class Killed(ProcessTest):
 
     def test_tcp(self):
         self.kill_each_in_turn("tcp")
+
+    def test_send_recv_shm(self):
+        self.kill_each_in_turn("shm", "--pass", "yes", "--memory", "plain")
+
+    def test_send_recv_tcp(self):
+        self.kill_each_in_turn("tcp", "--pass", "yes")
 
 
 class Survivors(ProcessTest):
@@ -66,10 +72,11 @@ class Survivors(ProcessTest):
 
 
 class Stopped(ProcessTest):
-    def stop_and_continue(self, wire: str, memory: str, victim: int):
+    def stop_and_continue(self, wire: str, memory: str, victim: int, *flags):
         watch = 2  # seconds; the rank that was stopped is woken well within them
         ranks = self.start_ranks(
-            SIZE, [paths.looper, "--count", COUNT, "--memory", memory, "--watch-after-error", watch],
+            SIZE, [paths.looper, "--count", COUNT, "--memory", memory, "--watch-after-error", watch,
+                   *flags],
             PACELINE_TRANSPORT=wire, PACELINE_HEARTBEAT_TIMEOUT=HEARTBEAT, PACELINE_TIMEOUT=TIMEOUT)
         self.wait_for_text(ranks, "iteration [1-9]", 20)
         stopped = time.monotonic()
@@ -103,6 +110,12 @@ class Stopped(ProcessTest):
 
     def test_tcp(self):
         self.stop_and_continue("tcp", "allocate", 3)
+
+    def test_send_recv_shm(self):
+        self.stop_and_continue("shm", "allocate", 1, "--pass", "yes")
+
+    def test_send_recv_tcp(self):
+        self.stop_and_continue("tcp", "plain", 2, "--pass", "yes")
 
 
 if __name__ == "__main__":

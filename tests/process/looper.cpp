@@ -3,12 +3,13 @@
 //
 //   looper [--memory plain|allocate] [--count N] [--iterations N] [--odd-rank R --odd-count N]
 //          [--watch-after-error S] [--odd-at N] [--cut-rank R] [--cut-at N] [--report yes]
-//          [--shrink N]
+//          [--shrink N] [--pass yes]
 //
 // --odd-rank R calls with --odd-count elements from iteration --odd-at (1) on; --cut-rank R shuts
 // one of its TCP connections down, whichever, in iteration --cut-at. --report: when the
 // communicator stands, and again at the end, a line of numbers, which report() explains. --shrink:
-// after an Error go on with the ranks that are left, at most N times.
+// after an Error go on with the ranks that are left, at most N times. --pass: instead of all_reduce
+// each rank sends to the next one and receives from the one before.
 //
 // Exit codes: 0 all iterations done; 1 a result was wrong; 2 bad usage; 3 a paceline::Error, whose
 // code and text stand on stderr; 4 a buffer changed after the Error was thrown.
@@ -59,6 +60,7 @@ struct Options {
   int cut_rank = Error::kNoRank;
   std::uint64_t cut_at = 1;
   bool report = false;
+  bool pass = false;
   int shrink = 0;
   double watch_seconds = 0;
 };
@@ -130,6 +132,25 @@ void cut_a_connection() {
   }
 }
 
+// In a circle; true if what came is what the one before has sent.
+bool pass(Communicator& comm, std::span<const float> in, std::span<float> out,
+          std::uint64_t iteration) {
+  const int previous = (comm.rank() + comm.size() - 1) % comm.size();
+  Work sent = comm.send_async(in, (comm.rank() + 1) % comm.size());
+  comm.recv(out, previous);
+  sent.wait();
+  Contributions contributions(iteration);
+  return std::all_of(out.begin(), out.end(), [&](float x) {
+    return x == static_cast<float>(previous) + contributions.next();
+  });
+}
+
+bool reduce(Communicator& comm, std::span<const float> in, std::span<float> out,
+            std::uint64_t iteration) {
+  comm.all_reduce(in, out, ReduceOp::sum);
+  return right(out, comm.size(), iteration);
+}
+
 int loop(Communicator& comm, const Options& options, const Buffers& buffers) {
   Clock::time_point said{};
   for (std::uint64_t n = 0; options.iterations == 0 || n < options.iterations; ++n) {
@@ -137,9 +158,8 @@ int loop(Communicator& comm, const Options& options, const Buffers& buffers) {
     if (comm.rank() == options.cut_rank && n == options.cut_at) cut_a_connection();
     const std::size_t count = odd ? options.odd_count : options.count;
     fill(buffers.in(), comm.rank(), n);
-    comm.all_reduce(std::span<const float>(buffers.in().first(count)), buffers.out().first(count),
-                    ReduceOp::sum);
-    if (!right(buffers.out().first(count), comm.size(), n)) {
+    const auto step = options.pass ? pass : reduce;
+    if (!step(comm, buffers.in().first(count), buffers.out().first(count), n)) {
       std::fprintf(stderr, "wrong result in iteration %llu\n", static_cast<unsigned long long>(n));
       return kWrong;
     }
@@ -255,6 +275,8 @@ int main(int argc, char** argv) {
       options.shrink = std::atoi(value);
     } else if (flag == "--report") {
       options.report = std::strcmp(value, "yes") == 0;
+    } else if (flag == "--pass") {
+      options.pass = std::strcmp(value, "yes") == 0;
     } else if (flag == "--odd-at") {
       options.odd_at = std::strtoull(value, nullptr, 10);
     } else if (flag == "--cut-rank") {

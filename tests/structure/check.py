@@ -168,6 +168,9 @@ MISTAKES = {
                                    "std::span<float> s; c.all_reduce(s, ReduceOp::sum);"),
     "a number for an operation": ("std::span<float> s; c.all_reduce(s, 1);",
                                   "std::span<float> s; c.all_reduce(s, ReduceOp::min);"),
+    "sending bytes": ("std::span<char> s; c.send(s, 0);", "std::span<float> s; c.send(s, 0);"),
+    "receiving into what is const": ("std::span<const float> s; c.recv(s, 0);",
+                                     "std::span<const float> s; c.send(s, 0);"),
     "dropping a Work": ("c.all_reduce_async(nullptr, nullptr, 0, DataType::int32, ReduceOp::sum);",
                         "c.all_reduce_async(nullptr, nullptr, 0, DataType::int32, ReduceOp::sum)"
                         ".wait();"),

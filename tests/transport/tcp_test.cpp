@@ -100,7 +100,7 @@ bool says(const Error& error, const std::string& what) {
 
 TEST(TcpFrame, SurvivesTheWire) {
   const Frame frame{.type = FrameType::put,
-                    .lane = 7,
+                    .lane = kMaxLanes - 1,
                     .pieces = 255,
                     .length = 0x12345678,
                     .sequence = 0x1122334455667788,
@@ -125,7 +125,7 @@ TEST(TcpFrame, WhatNoRankWritesIsRejected) {
   };
   rejected({.type = static_cast<FrameType>(0), .pieces = 1});
   rejected({.type = static_cast<FrameType>(5), .pieces = 1});
-  rejected({.type = FrameType::put, .lane = 8, .pieces = 1});
+  rejected({.type = FrameType::put, .lane = kMaxLanes, .pieces = 1});
   rejected({.type = FrameType::put, .pieces = 0});
   rejected({.type = FrameType::put, .pieces = 1, .length = (1u << 30) + 1});
   rejected({.type = FrameType::put, .pieces = 2});                // a signal in two pieces

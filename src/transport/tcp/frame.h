@@ -4,7 +4,7 @@
 //   offset  size  field      put                 message      credit       refuse
 //        0     1  magic      0xB5                0xB5         0xB5         0xB5
 //        1     1  type       1                   2            3            4
-//        2     1  lane       0..7                0            0            the put's
+//        2     1  lane       0..9                0            0            the put's
 //        3     1  pieces     1..255              0            0            0
 //        4     4  length     of this piece       1..4160      0            0
 //        8     8  sequence   of put on its lane  of message   total popped the put's
