@@ -305,7 +305,8 @@ class PACELINE_API Communicator {
   /// must not be touched until then), and then launched together: small ones of the same kind
   /// (collective, type, operation, root) travel as one. All ranks group the same calls. The bits of
   /// a sum may differ from those of the call alone, as with another count. Sends and recvs start at
-  /// once, so that two ranks may send to each other before they receive; group_end() waits for them.
+  /// once, so that two ranks may send to each other before they receive; group_end() waits for
+  /// them.
   void group_begin();
   /// Runs what was collected, and returns when all of it is done.
   void group_end();

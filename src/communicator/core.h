@@ -97,8 +97,8 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   std::shared_ptr<engine::Operation> group_end_async();
   std::shared_ptr<engine::Operation> launch_group();
 
-  /// The same for a send or recv, of checked arguments. In a group it starts at once, and the end of
-  /// the group waits for it. point_to_point.cpp
+  /// The same for a send or recv, of checked arguments. In a group it starts at once, and the end
+  /// of the group waits for it. point_to_point.cpp
   void run_message(const MessageArguments& arguments);
   std::shared_ptr<engine::Message> start_message(const MessageArguments& arguments);
 

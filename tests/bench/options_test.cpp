@@ -69,7 +69,7 @@ TEST(Options, EveryFlagSetsItsField) {
 
 TEST(Options, AllMeansAll) {
   const Options o = parse({"-o", "all", "-d", "all"});
-  EXPECT_EQ(o.ops.size(), 8U);
+  EXPECT_EQ(o.ops.size(), 9U);
   EXPECT_EQ(o.types.size(), 13U);
 }
 

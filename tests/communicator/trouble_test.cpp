@@ -49,7 +49,7 @@ TEST(BadArguments, AreRefusedBeforeAnythingIsSentAndLeaveTheCommunicatorUsable) 
               [&] { comm.all_reduce(x.data(), x.data(), 3, DataType::float32, ReduceOp::bor); });
       refused("avg of bool is not offered",
               [&] { comm.all_reduce(x.data(), x.data(), 3, DataType::boolean, ReduceOp::avg); });
-      refused("multiply the input by it", [&] {
+      refused("give Reduction::premul_sum(factor)", [&] {
         comm.all_reduce(x.data(), x.data(), 3, DataType::float32, ReduceOp::premul_sum);
       });
       refused("not a multiple of 2, the size of bfloat16", [&] {
