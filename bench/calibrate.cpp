@@ -15,6 +15,7 @@
 #include <functional>
 #include <iostream>
 #include <numeric>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -197,11 +198,11 @@ class Group {
 std::vector<Sample> measure(const Config& base, std::span<const Experiment> experiments,
                             bool member, bool mapped) {
   std::vector<Sample> samples;
-  std::optional<Group> group;
+  std::unique_ptr<Group> group;
   for (const Experiment& e : experiments) {
     if (!group || !group->suits(e)) {
-      group.reset();
-      group.emplace(base, e, member);
+      group.reset();  // before the next one stands
+      group = std::make_unique<Group>(base, e, member);
     }
     if (!member) continue;
     const Layout layout{.ranks = group->size(), .hosts = 1, .mapped = mapped};
