@@ -154,7 +154,8 @@ TEST(BuiltInParameters, ChooseWhatIsMeasuredToBeBest) {
 
 // Segments and lanes are changed for a reason only, and not far: scratch grows with both.
 TEST(BuiltInParameters, LeaveSegmentsAndLanesAloneOnSharedMemory) {
-  for (const auto& entry : built_in(WireNumber::shm, 4).entries(Collective::all_reduce)) {
+  const collectives::Choices shm = built_in(WireNumber::shm, 4);
+  for (const auto& entry : shm.entries(Collective::all_reduce)) {
     EXPECT_EQ(entry.choice.segment_bytes, 128U * 1024);
     EXPECT_EQ(entry.choice.lanes, 2);
   }
