@@ -21,8 +21,8 @@ Algorithm CommunicatorCore::choose_algorithm(Collective collective, std::size_t 
   if (wished != Algorithm::automatic && collectives::offers(collective, wished)) return wished;
   const bool mapped = links_->all_mapped();
   const auto ranks = static_cast<std::size_t>(config_.size);
-  // Several hosts, one of them with several ranks: what a host sums up or takes in crosses the wires
-  // once, instead of once for every rank that a ring leads through.
+  // Several hosts, one of them with several ranks: what a host sums up or takes in crosses the
+  // wires once, instead of once for every rank that a ring leads through.
   const bool levels = roster_.hosts() > 1 && roster_.hosts() < config_.size;
   const Algorithm across_hosts = levels ? Algorithm::hierarchical : Algorithm::ring;
   // Half of all blocks is the most that the algorithms of few steps put at a time.
