@@ -92,8 +92,10 @@ double predicted_ns(Collective collective, Algorithm algorithm, const Layout& la
   const double most = most_of_a_block(collective, grain, layout, cut.segment_bytes);
   const double instances = std::max(1.0, n / most);
   const double longest = n / grain.pieces * grain.blocks;
+  // Which of the hierarchical ones may is a matter of where the ranks are: none of them, then.
+  const bool messages = algorithm != Algorithm::hierarchical || layout.hosts == 1;
   const bool eager = collective == Collective::barrier ||
-                     (n <= most && longest <= static_cast<double>(cut.eager_bytes));
+                     (messages && n <= most && longest <= static_cast<double>(cut.eager_bytes));
 
   const Wires wires(layout, parameters, eager);
   const Course course = formula(wires, std::min(n, most));

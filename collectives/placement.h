@@ -22,6 +22,8 @@ class Placement {
   [[nodiscard]] int ranks_on(int host) const {
     return static_cast<int>(ranks_[index(host)].size());
   }
+  /// Whether all hosts have equally many ranks.
+  [[nodiscard]] bool even() const { return most_ranks_ * hosts() == size(); }
   /// Of the host with the most ranks.
   [[nodiscard]] int most_ranks() const { return most_ranks_; }
 

@@ -64,7 +64,7 @@ Grain half_of_the_blocks(const Shape& shape) {
 
 /// Where ranks drive parts: as much as one of them drives at most on a host with others, or what
 /// the algorithm across puts if there is no such host. That puts pieces of a share: those are
-/// segments.
+/// segments. Who drives several shares puts one of each at a time, perhaps all to one peer.
 Grain parts_on_hosts(const Shape& shape, Collective collective, Algorithm across) {
   const Placement& placement = *shape.placement;
   const Grain of_share = grain_of(collective, across, {.size = placement.hosts()});
@@ -74,10 +74,17 @@ Grain parts_on_hosts(const Shape& shape, Collective collective, Algorithm across
   for (int host = 0; host < placement.hosts(); ++host) {
     if (placement.ranks_on(host) > 1) driven = std::max(driven, shares.most_driven(host));
   }
-  return {.pieces = shares.number(), .blocks = driven, .segments = of_share.pieces * driven};
+  return {.pieces = shares.number(),
+          .blocks = driven,
+          .segments = of_share.pieces * driven,
+          .messages = placement.even()};
 }
 bool on_one_host(const Shape& shape) {
   return shape.placement == nullptr || shape.placement->hosts() == 1;
+}
+/// A driver gives the blocks of several hosts to each rank of its own.
+Grain driven_blocks(const Shape& shape) {
+  return {.messages = on_one_host(shape)};
 }
 Grain parts_reduced(const Shape& shape) {
   if (on_one_host(shape)) return a_chunk_per_rank(shape);
@@ -111,11 +118,11 @@ constexpr Offer kBarrier[] = {{Algorithm::recursive_doubling, barrier, whole_blo
 constexpr Offer kReduceScatter[] = {
     {Algorithm::ring, ring_reduce_scatter, whole_block},
     {Algorithm::direct, direct_reduce_scatter, whole_block},
-    {Algorithm::hierarchical, hierarchical_reduce_scatter, whole_block}};
+    {Algorithm::hierarchical, hierarchical_reduce_scatter, driven_blocks}};
 constexpr Offer kAllGather[] = {{Algorithm::ring, ring_all_gather, whole_block},
                                 {Algorithm::direct, direct_all_gather, whole_block},
                                 {Algorithm::bruck, bruck_all_gather, largest_subtree},
-                                {Algorithm::hierarchical, hierarchical_all_gather, whole_block}};
+                                {Algorithm::hierarchical, hierarchical_all_gather, driven_blocks}};
 constexpr Offer kAllToAll[] = {{Algorithm::direct, direct_all_to_all, whole_block},
                                {Algorithm::bruck, bruck_all_to_all, half_of_the_blocks}};
 constexpr Offer kReduce[] = {{Algorithm::binomial, binomial_reduce, whole_block},

@@ -162,6 +162,9 @@ struct Grain {
   /// How many segments long the longest may be: more than one if it stays on a host, and what goes
   /// over wires is as many times shorter.
   int segments = 1;
+  /// Whether puts may travel as messages if they are short enough. A peer has room for few of those
+  /// (two at least), so who puts several before the peer waits for the first could be stuck.
+  bool messages = true;
 };
 Grain grain_of(Collective collective, Algorithm algorithm, const Shape& shape);
 

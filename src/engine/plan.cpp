@@ -109,7 +109,7 @@ void Plan::scan(const PlanOptions& options) {
   chunked.size = grain.pieces;
   const std::uint64_t longest = collectives::chunk_bounds(chunked, 0).length *
                                 static_cast<std::uint64_t>(grain.blocks) * size_of(call_.type);
-  eager_ = !call_.per_rank() && instances_ == 1 && longest <= options.eager_bytes;
+  eager_ = !call_.per_rank() && grain.messages && instances_ == 1 && longest <= options.eager_bytes;
   if (eager_) eager_program_ = compile_eager(*schedule_, options.rank, size_of(call_.type));
 }
 

@@ -245,6 +245,57 @@ TEST(GrainOf, BoundsEveryPutOnAnyPlacement) {
   }
 }
 
+/// A block and its acknowledgement may be under way in one direction, as in any exchange of all
+/// with all; every wire has room for more.
+constexpr int kRoom = 2;
+
+/// Takes the steps of all ranks in some order, with room for so many messages of each rank at each
+/// other: whether all get to their end.
+bool ends_with_little_room(const Case& what, const Shape& shape) {
+  const auto size = static_cast<std::size_t>(shape.size);
+  std::vector<std::unique_ptr<Schedule>> schedules;
+  for (int rank = 0; rank < shape.size; ++rank) schedules.push_back(schedule_of(what, shape, rank));
+  std::vector<std::uint64_t> at(size);
+  std::vector<int> under_way(size * size);  // from * size + to
+  bool moved = true;
+  while (moved) {
+    moved = false;
+    for (std::size_t rank = 0; rank < size; ++rank) {
+      for (; at[rank] < schedules[rank]->steps(); ++at[rank], moved = true) {
+        const Step step = schedules[rank]->step(at[rank]);
+        if (step.peer < 0) continue;
+        const auto peer = static_cast<std::size_t>(step.peer);
+        const bool waits = step.kind == StepKind::wait;
+        const std::size_t way = waits ? peer * size + rank : rank * size + peer;
+        if (under_way[way] == (waits ? 0 : kRoom)) break;
+        under_way[way] += waits ? -1 : 1;
+      }
+    }
+  }
+  for (std::size_t rank = 0; rank < size; ++rank) {
+    if (at[rank] < schedules[rank]->steps()) return false;
+  }
+  return true;
+}
+
+// What may travel by messages gets by with little room for them, on any placement; what may not has
+// a reason.
+TEST(GrainOf, MessagesNeedLittleRoom) {
+  bool needed = false;
+  for (const Case& what : kCases) {
+    for (int size = 1; size <= 16; ++size) {
+      for (const Placement* placement : placements(size)) {
+        const Shape shape{.size = size, .count = 1000, .root = size / 3, .placement = placement};
+        const bool ends = ends_with_little_room(what, shape);
+        const bool messages = grain_of(what.collective, what.algorithm, shape).messages;
+        EXPECT_TRUE(ends || !messages) << what.name << on_which_hosts(placement);
+        needed = needed || !ends;
+      }
+    }
+  }
+  EXPECT_TRUE(needed);
+}
+
 TEST(Hierarchical, IsCheapAtTenThousandRanks) {
   const Placement* placement = in_blocks(10'000, 8);
   const Shape shape{.size = 10'000, .count = 1'000'000'000, .placement = placement};
