@@ -294,9 +294,9 @@ Tuning tuning_from(const TuningText& text) {
 TuningText read_tuning(const std::string& path) {
   TuningText text{.path = path};
   if (path.empty()) return text;
-  std::ifstream file(path, std::ios::binary);
   std::string content(TuningText::kMost + 1, '\0');
   errno = 0;
+  std::ifstream file(path, std::ios::binary);
   if (file) file.read(content.data(), static_cast<std::streamsize>(content.size()));
   if (!file.is_open() || file.bad()) {
     text.trouble = "PACELINE_TUNING of rank 0 is " + quoted(path) +
