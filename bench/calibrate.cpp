@@ -14,8 +14,8 @@
 #include <exception>
 #include <functional>
 #include <iostream>
-#include <numeric>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <stdexcept>
 #include <string>

@@ -7,8 +7,8 @@
 // Rabenseifner and W. Gropp, "Optimization of Collective Communication Operations in MPICH" (2005),
 // from which the formulas of ring, recursive doubling, halving and doubling, binomial trees and
 // Bruck's algorithms are taken. The others are derived where they stand (cost_reducing.cpp,
-// cost_moving.cpp, cost_hierarchical.cpp). All are closed: a handful of operations, and one for each round where rounds
-// differ, so 16,384 ranks cost no more than 16.
+// cost_moving.cpp, cost_hierarchical.cpp). All are closed: a handful of operations, and one for
+// each round where rounds differ, so 16,384 ranks cost no more than 16.
 //
 // There are two levels: links inside a host and links between hosts. Ranks are taken to be spread
 // evenly, neighbours side by side.

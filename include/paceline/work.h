@@ -36,8 +36,8 @@ class [[nodiscard("dropping a Work waits for it")]] PACELINE_API Work {
   void wait();
 
   /// Starts the same call (or group) on the same buffers again, as all ranks do: a plan made once,
-  /// started many times. Allocates nothing. Throws invalid_argument before the operation is done, and
-  /// for a send or recv.
+  /// started many times, with nothing to look up. Throws invalid_argument before the operation is
+  /// done, and for a send or recv.
   void restart();
 
  private:

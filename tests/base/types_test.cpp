@@ -101,7 +101,8 @@ TEST(Types, WhatIsOffered) {
       EXPECT_EQ(offers(op, type), !floating);
     }
     EXPECT_FALSE(offers(static_cast<ReduceOp>(0), type));
-    EXPECT_FALSE(offers(static_cast<ReduceOp>(10), type));
+    EXPECT_TRUE(offers(ReduceOp::custom, type));
+    EXPECT_FALSE(offers(static_cast<ReduceOp>(11), type));
   }
   EXPECT_FALSE(offers(ReduceOp::sum, static_cast<DataType>(0)));
   EXPECT_FALSE(offers(ReduceOp::sum, static_cast<DataType>(14)));

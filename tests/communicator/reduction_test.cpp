@@ -178,7 +178,7 @@ TEST(OneCallsOptions, ChooseTheAlgorithm) {
     EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
     EXPECT_STREQ(error.what(),
                  "algorithm ring does not offer broadcast: binomial, direct, tree, "
-                 "scatter_all_gather do");
+                 "scatter_all_gather, hierarchical do");
   });
 }
 
