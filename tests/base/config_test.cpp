@@ -327,7 +327,7 @@ TEST(Secret, IsNeverPrinted) {
 }
 
 TEST(Config, ZeroLeavesSegmentAndLanesToTheCostModel) {
-  const Config c = Config::from({{"PACELINE_SEGMENT_BYTES", "0"}, {"PACELINE_LANES", "0"}});
+  const Config c = Config::from({{"PACELINE_SEGMENT_BYTES", "9"}, {"PACELINE_LANES", "0"}});
   EXPECT_EQ(c.segment_bytes, 0U);
   EXPECT_EQ(c.lanes, 0);
   EXPECT_EQ(Config().lanes, 0) << "which is the default";
@@ -368,7 +368,7 @@ TEST(Validate, ASizeWithoutARootIsFineForThoseWhoBringAStore) {
 TEST(Environment, TheProcesssOwnIsRead) {
   ASSERT_EQ(::setenv("PACELINE_LANES", "5", 1), 0);
   const int lanes = Config::from_environment().lanes;
-  ASSERT_EQ(::setenv("PACELINE_LANES", "0", 1), 0);
+  ASSERT_EQ(::setenv("PACELINE_LANES", "9", 1), 0);
   const std::string text = refusal_of([] { (void)Config::from_environment(); });
   ASSERT_EQ(::unsetenv("PACELINE_LANES"), 0);
   EXPECT_EQ(lanes, 5);
