@@ -327,7 +327,7 @@ TEST(Secret, IsNeverPrinted) {
 }
 
 TEST(Config, ZeroLeavesSegmentAndLanesToTheCostModel) {
-  const Config c = Config::from({{"PACELINE_SEGMENT_BYTES", "9"}, {"PACELINE_LANES", "0"}});
+  const Config c = Config::from({{"PACELINE_SEGMENT_BYTES", "0"}, {"PACELINE_LANES", "0"}});
   EXPECT_EQ(c.segment_bytes, 0U);
   EXPECT_EQ(c.lanes, 0);
   EXPECT_EQ(Config().lanes, 0) << "which is the default";
