@@ -82,8 +82,8 @@ double most_of_a_block(Collective collective, const Grain& grain, const Layout& 
 // them equally long: so more bytes never take less time.
 double predicted_ns(Collective collective, Algorithm algorithm, const Layout& layout,
                     std::uint64_t bytes, const Cut& cut, const CostParameters& parameters) {
-  const Formula formula = formula_of(collective, algorithm);
-  if (formula == nullptr) return kNever;
+  if (formula_of(collective, algorithm) == nullptr) return kNever;
+  if (algorithm == Algorithm::hierarchical && layout.hosts == 1) algorithm = Algorithm::direct;
   const auto n = static_cast<double>(bytes);
   if (layout.ranks == 1) return collective == Collective::barrier ? 0 : n * parameters.gamma;
 
@@ -93,12 +93,12 @@ double predicted_ns(Collective collective, Algorithm algorithm, const Layout& la
   const double instances = std::max(1.0, n / most);
   const double longest = n / grain.pieces * grain.blocks;
   // Which of the hierarchical ones may is a matter of where the ranks are: none of them, then.
-  const bool messages = algorithm != Algorithm::hierarchical || layout.hosts == 1;
+  const bool messages = algorithm != Algorithm::hierarchical;
   const bool eager = collective == Collective::barrier ||
                      (messages && n <= most && longest <= static_cast<double>(cut.eager_bytes));
 
   const Wires wires(layout, parameters, eager);
-  const Course course = formula(wires, std::min(n, most));
+  const Course course = formula_of(collective, algorithm)(wires, std::min(n, most));
   if (eager) return course.path;
   const double period = course.period > 0 ? course.period : course.path;
   const double lanes = std::min<double>(cut.lanes, instances);

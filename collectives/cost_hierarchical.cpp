@@ -2,8 +2,7 @@
 // what a rank drives there.
 //
 // l ranks on each of h hosts, n bytes of a block. Across hosts all l ranks of a host are under way
-// at the same time, so they share its card. On one host there is no such stage, and hierarchical is
-// direct.
+// at the same time, so they share its card. h > 1: on one host, hierarchical is direct.
 #include <bit>
 
 #include "collectives/cost_course.h"
@@ -31,7 +30,6 @@ void exchange_inside(const Wires& w, double bytes, Course& c) {
 // and doubling, 2 log2(h) A + 2(h-1)/h n/l b + (h-1)/h 2n/l g, or around a ring, 2(h-1) A and the
 // same.
 Course hierarchical_all_reduce_course(const Wires& w, double n) {
-  if (w.hosts == 1) return direct_all_reduce_course(w, n);
   const double share = n / w.local;
   const double others = w.hosts - 1;
   const double moved = share * others / w.hosts;
@@ -55,7 +53,6 @@ Course hierarchical_all_reduce_course(const Wires& w, double n) {
 // Inside, h parts of n each, one for each host; across, each to the rank that it is for, which sums
 // those of all hosts: 2 A + (h-1) n b + (p + h) n g.
 Course hierarchical_reduce_scatter_course(const Wires& w, double n) {
-  if (w.hosts == 1) return direct_reduce_scatter_course(w, n);
   const double others = w.hosts - 1;
   Course c;
   c.peers = others;
@@ -72,7 +69,6 @@ Course hierarchical_reduce_scatter_course(const Wires& w, double n) {
 // Across, my block to a rank of each other host; inside, the h blocks that I then have to
 // everybody: 2 A + (h-1) n b, and inside p n b.
 Course hierarchical_all_gather_course(const Wires& w, double n) {
-  if (w.hosts == 1) return direct_all_gather_course(w, n);
   const double others = w.hosts - 1;
   Course c;
   c.peers = others;
@@ -89,7 +85,6 @@ Course hierarchical_all_gather_course(const Wires& w, double n) {
 // Inside the root's host n/l to each rank, across hosts from one to the next along a binomial tree,
 // inside each host from everybody to everybody: (2 + log2(h)) A + log2(h) n/l b.
 Course hierarchical_broadcast_course(const Wires& w, double n) {
-  if (w.hosts == 1) return direct_broadcast_course(w, n);
   const double share = n / w.local;
   const double rounds = std::bit_width(static_cast<unsigned>(w.hosts - 1));
   Course c;

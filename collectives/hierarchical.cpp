@@ -229,9 +229,6 @@ class Hierarchical final : public Schedule {
 }  // namespace
 
 std::unique_ptr<Schedule> hierarchical_all_reduce(const Shape& shape, int rank) {
-  if (shape.placement == nullptr || shape.placement->hosts() == 1) {
-    return direct_all_reduce(shape, rank);
-  }
   return std::make_unique<Hierarchical>(shape, rank);
 }
 

@@ -158,9 +158,6 @@ class HierarchicalAllGather final : public Schedule {
 }  // namespace
 
 std::unique_ptr<Schedule> hierarchical_all_gather(const Shape& shape, int rank) {
-  if (shape.placement == nullptr || shape.placement->hosts() == 1) {
-    return direct_all_gather(shape, rank);
-  }
   return std::make_unique<HierarchicalAllGather>(shape, rank);
 }
 

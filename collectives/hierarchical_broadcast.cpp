@@ -186,9 +186,6 @@ class HierarchicalBroadcast final : public Schedule {
 }  // namespace
 
 std::unique_ptr<Schedule> hierarchical_broadcast(const Shape& shape, int rank) {
-  if (shape.placement == nullptr || shape.placement->hosts() == 1) {
-    return direct_broadcast(shape, rank);
-  }
   return std::make_unique<HierarchicalBroadcast>(shape, rank);
 }
 

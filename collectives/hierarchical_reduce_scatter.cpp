@@ -201,9 +201,6 @@ class HierarchicalReduceScatter final : public Schedule {
 }  // namespace
 
 std::unique_ptr<Schedule> hierarchical_reduce_scatter(const Shape& shape, int rank) {
-  if (shape.placement == nullptr || shape.placement->hosts() == 1) {
-    return direct_reduce_scatter(shape, rank);
-  }
   return std::make_unique<HierarchicalReduceScatter>(shape, rank);
 }
 

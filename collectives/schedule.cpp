@@ -79,19 +79,14 @@ Grain parts_on_hosts(const Shape& shape, Collective collective, Algorithm across
           .segments = of_share.pieces * driven,
           .messages = placement.even()};
 }
-bool on_one_host(const Shape& shape) {
-  return shape.placement == nullptr || shape.placement->hosts() == 1;
-}
 /// A driver gives the blocks of several hosts to each rank of its own.
-Grain driven_blocks(const Shape& shape) {
-  return {.messages = on_one_host(shape)};
+Grain driven_blocks(const Shape&) {
+  return {.messages = false};
 }
 Grain parts_reduced(const Shape& shape) {
-  if (on_one_host(shape)) return a_chunk_per_rank(shape);
   return parts_on_hosts(shape, Collective::all_reduce, all_reduce_across(shape.placement->hosts()));
 }
 Grain parts_broadcast(const Shape& shape) {
-  if (on_one_host(shape)) return whole_block(shape);
   return parts_on_hosts(shape, Collective::broadcast, broadcast_across(shape.placement->hosts()));
 }
 
@@ -133,30 +128,6 @@ constexpr Offer kGather[] = {{Algorithm::binomial, binomial_gather, largest_subt
 constexpr Offer kScatter[] = {{Algorithm::binomial, binomial_scatter, largest_subtree},
                               {Algorithm::direct, direct_scatter, whole_block}};
 
-std::span<const Offer> offers_of(Collective collective) {
-  switch (collective) {
-    case Collective::all_reduce:
-      return kAllReduce;
-    case Collective::broadcast:
-      return kBroadcast;
-    case Collective::barrier:
-      return kBarrier;
-    case Collective::reduce_scatter:
-      return kReduceScatter;
-    case Collective::all_gather:
-      return kAllGather;
-    case Collective::all_to_all:
-      return kAllToAll;
-    case Collective::reduce:
-      return kReduce;
-    case Collective::gather:
-      return kGather;
-    case Collective::scatter:
-      return kScatter;
-  }
-  return {};
-}
-
 /// The algorithms in a table of offers.
 template <const auto& offers>
 constexpr auto kAlgorithms = [] {
@@ -165,37 +136,56 @@ constexpr auto kAlgorithms = [] {
   return all;
 }();
 
+struct Table {
+  std::span<const Offer> offers;
+  std::span<const Algorithm> algorithms;
+};
+template <const auto& offers>
+constexpr Table kTable = {offers, kAlgorithms<offers>};
+
+Table table_of(Collective collective) {
+  switch (collective) {
+    case Collective::all_reduce:
+      return kTable<kAllReduce>;
+    case Collective::broadcast:
+      return kTable<kBroadcast>;
+    case Collective::barrier:
+      return kTable<kBarrier>;
+    case Collective::reduce_scatter:
+      return kTable<kReduceScatter>;
+    case Collective::all_gather:
+      return kTable<kAllGather>;
+    case Collective::all_to_all:
+      return kTable<kAllToAll>;
+    case Collective::reduce:
+      return kTable<kReduce>;
+    case Collective::gather:
+      return kTable<kGather>;
+    case Collective::scatter:
+      return kTable<kScatter>;
+  }
+  return {};
+}
+
 const Offer* find_offer(Collective collective, Algorithm algorithm) {
-  for (const Offer& offer : offers_of(collective)) {
+  for (const Offer& offer : table_of(collective).offers) {
     if (offer.algorithm == algorithm) return &offer;
   }
   return nullptr;
 }
 
+/// For this shape: on one host, hierarchical is direct.
+const Offer* find_offer(Collective collective, Algorithm algorithm, const Shape& shape) {
+  const Offer* const offer = find_offer(collective, algorithm);
+  const bool one_host = shape.placement == nullptr || shape.placement->hosts() == 1;
+  if (offer == nullptr || algorithm != Algorithm::hierarchical || !one_host) return offer;
+  return find_offer(collective, Algorithm::direct);
+}
+
 }  // namespace
 
 std::span<const Algorithm> algorithms_of(Collective collective) {
-  switch (collective) {
-    case Collective::all_reduce:
-      return kAlgorithms<kAllReduce>;
-    case Collective::broadcast:
-      return kAlgorithms<kBroadcast>;
-    case Collective::barrier:
-      return kAlgorithms<kBarrier>;
-    case Collective::reduce_scatter:
-      return kAlgorithms<kReduceScatter>;
-    case Collective::all_gather:
-      return kAlgorithms<kAllGather>;
-    case Collective::all_to_all:
-      return kAlgorithms<kAllToAll>;
-    case Collective::reduce:
-      return kAlgorithms<kReduce>;
-    case Collective::gather:
-      return kAlgorithms<kGather>;
-    case Collective::scatter:
-      return kAlgorithms<kScatter>;
-  }
-  return {};
+  return table_of(collective).algorithms;
 }
 
 bool offers(Collective collective, Algorithm algorithm) {
@@ -203,13 +193,13 @@ bool offers(Collective collective, Algorithm algorithm) {
 }
 
 Grain grain_of(Collective collective, Algorithm algorithm, const Shape& shape) {
-  const Offer* offer = find_offer(collective, algorithm);
+  const Offer* offer = find_offer(collective, algorithm, shape);
   return offer == nullptr ? Grain{} : offer->measure(shape);
 }
 
 std::unique_ptr<Schedule> make_schedule(Collective collective, Algorithm algorithm,
                                         const Shape& shape, int rank) {
-  const Offer* offer = find_offer(collective, algorithm);
+  const Offer* offer = find_offer(collective, algorithm, shape);
   return offer == nullptr ? nullptr : offer->make(shape, rank);
 }
 

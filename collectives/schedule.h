@@ -192,7 +192,7 @@ std::unique_ptr<Schedule> binomial_scatter(const Shape& shape, int rank);
 std::unique_ptr<Schedule> bruck_all_gather(const Shape& shape, int rank);
 std::unique_ptr<Schedule> bruck_all_to_all(const Shape& shape, int rank);
 std::unique_ptr<Schedule> scatter_all_gather_broadcast(const Shape& shape, int rank);
-std::unique_ptr<Schedule> hierarchical_all_reduce(const Shape& shape, int rank);
+std::unique_ptr<Schedule> hierarchical_all_reduce(const Shape& shape, int rank);  // several hosts
 std::unique_ptr<Schedule> hierarchical_reduce_scatter(const Shape& shape, int rank);
 std::unique_ptr<Schedule> hierarchical_all_gather(const Shape& shape, int rank);
 std::unique_ptr<Schedule> hierarchical_broadcast(const Shape& shape, int rank);

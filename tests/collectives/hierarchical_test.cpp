@@ -185,7 +185,7 @@ TEST(Hierarchical, IsDirectOnOneHost) {
   placed_on_one.placement = in_blocks(5, 5);
   for (const Shape& one : {shape, placed_on_one}) {
     const auto direct = direct_all_reduce(one, 3);
-    const auto schedule = hierarchical_all_reduce(one, 3);
+    const auto schedule = make_schedule(Collective::all_reduce, Algorithm::hierarchical, one, 3);
     ASSERT_EQ(schedule->steps(), direct->steps());
     EXPECT_EQ(schedule->scratch(), direct->scratch());
     for (std::uint64_t i = 0; i < direct->steps(); ++i) {
