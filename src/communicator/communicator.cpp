@@ -294,6 +294,25 @@ Work Communicator::scatter_v_async(const void* in, const CountsPerRank& blocks, 
                                           .root = root})};
 }
 
+// --- point to point
+
+void Communicator::send(const void* buffer, std::size_t count, DataType type, int peer, int tag) {
+  own(core_).run_message(MessageArguments{CallKind::send, buffer, nullptr, count, type, peer, tag});
+}
+Work Communicator::send_async(const void* buffer, std::size_t count, DataType type, int peer,
+                              int tag) {
+  return {core_, own(core_).start_message(
+                     MessageArguments{CallKind::send, buffer, nullptr, count, type, peer, tag})};
+}
+
+void Communicator::recv(void* buffer, std::size_t count, DataType type, int peer, int tag) {
+  own(core_).run_message(MessageArguments{CallKind::recv, nullptr, buffer, count, type, peer, tag});
+}
+Work Communicator::recv_async(void* buffer, std::size_t count, DataType type, int peer, int tag) {
+  return {core_, own(core_).start_message(
+                     MessageArguments{CallKind::recv, nullptr, buffer, count, type, peer, tag})};
+}
+
 // --- groups
 
 void Communicator::group_begin() {
