@@ -41,6 +41,8 @@
 
 namespace paceline {
 
+struct Testimony;
+
 class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
  public:
   /// `tuning`: that of the communicator which this one is made of, if it is, in place of a file:
@@ -157,6 +159,9 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   void conclude(Error error);
   void ask_around();
   void ask_about(const engine::MessageWait& wait);
+  /// By rank; nothing: no answer.
+  using Answers = std::vector<std::optional<Testimony>>;
+  void ask_all(std::function<void(CommunicatorCore&, Answers)> answered);
   [[nodiscard]] std::string last_calls() const;
   [[nodiscard]] Error error_from(const bootstrap::FailureNotice& notice) const;
   // Service thread.

@@ -138,7 +138,23 @@ std::string CommunicatorCore::last_calls() const {
   return text;
 }
 
-// A deadline has passed, or a wire has broken: what is every rank doing? The answer comes as news.
+// What is every rank doing? Not called back if nobody can be asked any more.
+void CommunicatorCore::ask_all(std::function<void(CommunicatorCore&, Answers)> answered) {
+  const std::weak_ptr<CommunicatorCore> weak = weak_from_this();
+  const auto read = [weak, answered = std::move(answered)](
+                        const std::optional<bootstrap::Testimonies>& testimonies) {
+    const auto self = weak.lock();
+    if (self == nullptr || !testimonies) return;
+    Answers answers(static_cast<std::size_t>(self->config_.size));
+    for (const auto& [rank, bytes] : *testimonies) {
+      answers[static_cast<std::size_t>(rank)] = Testimony::read(bytes);
+    }
+    answered(*self, std::move(answers));
+  };
+  bootstrap_->inquire(bootstrap::Topic::hang, {}, std::chrono::nanoseconds(kInquiryTime), read);
+}
+
+// A deadline has passed, or a wire has broken. The answer comes as news.
 void CommunicatorCore::ask_around() {
   if (const auto& message = engine_->point_to_point().late()) return ask_about(*message);
   const engine::Operation* const current = engine_->current();
@@ -153,23 +169,15 @@ void CommunicatorCore::ask_around() {
   hang.sequence = current->sequence();
   hang.call = current->call();
   hang.waited = engine_->stalled(steady_now());
-  const std::weak_ptr<CommunicatorCore> weak = weak_from_this();
-  const auto answered = [weak, late,
-                         hang](const std::optional<bootstrap::Testimonies>& testimonies) mutable {
-    const auto self = weak.lock();
-    if (self == nullptr || !testimonies) return;
-    hang.ranks.resize(static_cast<std::size_t>(self->config_.size));
-    for (const auto& [rank, bytes] : *testimonies) {
-      hang.ranks[static_cast<std::size_t>(rank)] = Testimony::read(bytes);
-    }
-    self->log_.warning(LogComponent::communicator, [&] { return progress_text(hang.ranks); });
-    hang.name = [&](int rank) { return self->roster_.name(rank); };
+  ask_all([late, hang](CommunicatorCore& self, Answers ranks) mutable {
+    hang.ranks = std::move(ranks);
+    self.log_.warning(LogComponent::communicator, [&] { return progress_text(hang.ranks); });
+    hang.name = [&](int rank) { return self.roster_.name(rank); };
     const std::optional<Verdict> verdict = late ? judge(hang) : judge_broken_wire(hang);
     if (!verdict) return;
-    self->bootstrap_->announce_failure(
+    self.bootstrap_->announce_failure(
         {verdict->code, hang.asker, verdict->culprit, hang.sequence, verdict->text});
-  };
-  bootstrap_->inquire(bootstrap::Topic::hang, {}, std::chrono::nanoseconds(kInquiryTime), answered);
+  });
 }
 
 // The same of a send or recv.
@@ -180,23 +188,15 @@ void CommunicatorCore::ask_about(const engine::MessageWait& wait) {
   hang.call = wait.call;
   hang.waited = steady_now() - wait.since;
   hang.awaited = engine_->point_to_point().awaited(wait);
-  const std::weak_ptr<CommunicatorCore> weak = weak_from_this();
-  const auto answered = [weak, late,
-                         hang](const std::optional<bootstrap::Testimonies>& testimonies) mutable {
-    const auto self = weak.lock();
-    if (self == nullptr || !testimonies) return;
-    hang.ranks.resize(static_cast<std::size_t>(self->config_.size));
-    for (const auto& [rank, bytes] : *testimonies) {
-      hang.ranks[static_cast<std::size_t>(rank)] = Testimony::read(bytes);
-    }
-    hang.name = [&](int rank) { return self->roster_.name(rank); };
+  ask_all([late, hang](CommunicatorCore& self, Answers ranks) mutable {
+    hang.ranks = std::move(ranks);
+    hang.name = [&](int rank) { return self.roster_.name(rank); };
     const Verdict verdict = judge_message(hang);
     // A wire that has broken before any deadline is to blame itself, unless the peer has left.
     if (!late && verdict.code != ErrorCode::peer_failed) return;
-    self->bootstrap_->announce_failure(
+    self.bootstrap_->announce_failure(
         {verdict.code, hang.asker, verdict.culprit, Error::kNoSequence, verdict.text});
-  };
-  bootstrap_->inquire(bootstrap::Topic::hang, {}, std::chrono::nanoseconds(kInquiryTime), answered);
+  });
 }
 
 Error CommunicatorCore::error_from(const bootstrap::FailureNotice& news) const {
