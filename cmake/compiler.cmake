@@ -42,7 +42,7 @@ endif()
 
 # The reduce kernels are compiled once per instruction set, which takes minutes under instrumentation
 # and teaches nothing about threads or about what peers send: one will do. g++'s address sanitizer
-# sees them all.
+# sees the baseline and AVX2 (memory/reduce_targets.h).
 if(PACELINE_FUZZ OR PACELINE_SANITIZE STREQUAL "thread")
   add_compile_definitions(HWY_COMPILE_ONLY_STATIC)
 endif()

@@ -6,9 +6,12 @@
 #include "bootstrap/graph.h"
 #include "bootstrap/member.h"
 #include "support.h"
+#include "support/patience.h"
 
 namespace paceline::bootstrap {
 namespace {
+
+using testing_support::patience;
 
 class Meeting : public Timed {};
 
@@ -85,7 +88,7 @@ TEST_F(Meeting, ASizeOfOneNeedsNobody) {
 TEST_F(Meeting, WrongSecret) {
   auto configs = configs_of(3, free_root());
   for (Config& config : configs) config.secret = "the secret of this job";
-  for (Config& config : configs) config.timeout = milliseconds(1500);
+  for (Config& config : configs) config.timeout = patience(milliseconds(1500));
   configs[2].secret = "not the secret of this job";
   const auto ranks = create_all(configs);
   ASSERT_TRUE(ranks[2].error);
@@ -154,7 +157,7 @@ TEST_F(Meeting, AnotherSize) {
 
 TEST_F(Meeting, RootThatIsNotThere) {
   Config config = config_of(1, 2, free_root());
-  config.timeout = milliseconds(300);
+  config.timeout = patience(milliseconds(300));
   const auto begun = std::chrono::steady_clock::now();
   try {
     (void)create(config);
@@ -165,14 +168,14 @@ TEST_F(Meeting, RootThatIsNotThere) {
     EXPECT_TRUE(contains(e.what(), "could not")) << e.what();
     EXPECT_TRUE(contains(e.what(), "refused")) << e.what();
   }
-  EXPECT_LT(std::chrono::steady_clock::now() - begun, milliseconds(2000));
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, patience(milliseconds(2000)));
 }
 
 TEST_F(Meeting, WhoIsMissingIsNamedByEverybody) {
   auto configs = configs_of(5, free_root());
   configs.erase(configs.begin() + 4);
   configs.erase(configs.begin() + 2);
-  for (Config& config : configs) config.timeout = milliseconds(1000);
+  for (Config& config : configs) config.timeout = patience(milliseconds(1000));
   const auto begun = std::chrono::steady_clock::now();
   for (const Outcome& rank : create_all(configs)) {
     ASSERT_TRUE(rank.error);
@@ -180,7 +183,7 @@ TEST_F(Meeting, WhoIsMissingIsNamedByEverybody) {
     EXPECT_TRUE(contains(text_of(rank.error), "ranks 2, 4 of 5 did not arrive"))
         << text_of(rank.error);
   }
-  EXPECT_LT(std::chrono::steady_clock::now() - begun, milliseconds(3000));
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, patience(milliseconds(3000)));
 }
 
 TEST_F(Meeting, NoPlaceToMeet) {
@@ -212,7 +215,7 @@ TEST_F(Meeting, PortsAreTakenFromTheRangeAndItsEndIsTold) {
   for (Config& config : configs) {
     config.port_first = static_cast<std::uint16_t>(first);
     config.port_last = static_cast<std::uint16_t>(first + 2);
-    config.timeout = milliseconds(3000);
+    config.timeout = patience(milliseconds(3000));
   }
   {
     auto ranks = create_all(configs);
@@ -224,7 +227,7 @@ TEST_F(Meeting, PortsAreTakenFromTheRangeAndItsEndIsTold) {
   }
   for (Config& config : configs) {
     config.port_last = static_cast<std::uint16_t>(first + 1);
-    config.timeout = milliseconds(1000);
+    config.timeout = patience(milliseconds(1000));
   }
   int exhausted = 0;
   for (const Outcome& rank : create_all(configs)) {
@@ -253,7 +256,7 @@ TEST_F(Meeting, AllGatherThatOneDoesNotJoinNamesIt) {
   auto ranks = create_all(configs);
   expect_all_met(ranks);
   ranks.clear();
-  for (Config& config : configs) config.timeout = milliseconds(1000);
+  for (Config& config : configs) config.timeout = patience(milliseconds(1000));
   ranks = create_all(configs);
   expect_all_met(ranks);
   const auto errors = in_parallel(3, [&](int rank) {

@@ -15,6 +15,7 @@ namespace paceline {
 namespace {
 
 using testing_support::expect_error;
+using testing_support::patience;
 using testing_support::run_world;
 
 constexpr std::int32_t kUntouched = 0x7abcdef1;
@@ -339,7 +340,7 @@ TEST_P(SendRecv, ATimeOutSaysWhatThePeerDoesInstead) {
           const Error error = expect_error([&] { comm.recv(std::span(x), 1, 3); });
           EXPECT_EQ(error.code(), ErrorCode::timeout) << error.what();
           EXPECT_EQ(error.operation(), "recv(10 x float32, from 1, tag 3)");
-          EXPECT_TRUE(has(error, "recv(10 x float32, from 1, tag 3) on rank 0 has waited for 1."))
+          EXPECT_TRUE(has(error, "recv(10 x float32, from 1, tag 3) on rank 0 has waited for "))
               << error.what();
           EXPECT_TRUE(has(error, "for rank 1 (")) << error.what();
           EXPECT_TRUE(has(error, "to call send(to 0, tag 3)")) << error.what();
@@ -351,7 +352,7 @@ TEST_P(SendRecv, ATimeOutSaysWhatThePeerDoesInstead) {
         }
         if (comm.rank() == 1) {
           // Later than rank 0, so that rank 0 is the first to ask.
-          std::this_thread::sleep_for(std::chrono::milliseconds(300));
+          std::this_thread::sleep_for(patience(std::chrono::milliseconds(500)));
           const Error error = expect_error([&] { comm.recv(std::span(x), 2, 8); });
           EXPECT_EQ(error.code(), ErrorCode::timeout) << error.what();
           return;
@@ -360,7 +361,7 @@ TEST_P(SendRecv, ATimeOutSaysWhatThePeerDoesInstead) {
         const Error error = expect_error([&] { comm.barrier(); });
         EXPECT_TRUE(has(error, "on rank 0 has waited")) << error.what();
       },
-      std::chrono::seconds(1));
+      patience(std::chrono::seconds(2)));
 }
 
 // Of a collective that a rank does not come to, because it waits in a recv.
@@ -371,7 +372,7 @@ TEST_P(SendRecv, ACollectiveThatWaitsForARankInARecvSaysSo) {
         comm.barrier();
         std::vector<float> x(10);
         if (comm.rank() == 1) {
-          std::this_thread::sleep_for(std::chrono::milliseconds(400));
+          std::this_thread::sleep_for(patience(std::chrono::milliseconds(500)));
           (void)expect_error([&] { comm.recv(std::span(x), 0, 3); });
           return;
         }
@@ -383,22 +384,19 @@ TEST_P(SendRecv, ACollectiveThatWaitsForARankInARecvSaysSo) {
         EXPECT_TRUE(has(error, "in recv(10 x float32, from 0, tag 3)")) << error.what();
         EXPECT_EQ(error.peer(), 1);
       },
-      std::chrono::seconds(1));
+      patience(std::chrono::seconds(2)));
 }
 
 TEST_P(SendRecv, APeerThatLeavesIsNamed) {
-  run(
-      2,
-      [](Communicator& comm) {
-        std::vector<float> x(10);
-        comm.barrier();
-        if (comm.rank() == 1) return;
-        const Error error = expect_error([&] { comm.recv(std::span(x), 1, 3); });
-        EXPECT_EQ(error.code(), ErrorCode::peer_failed) << error.what();
-        EXPECT_EQ(error.peer(), 1);
-        EXPECT_EQ(x, std::vector<float>(10));
-      },
-      std::chrono::seconds(5));
+  run(2, [](Communicator& comm) {
+    std::vector<float> x(10);
+    comm.barrier();
+    if (comm.rank() == 1) return;
+    const Error error = expect_error([&] { comm.recv(std::span(x), 1, 3); });
+    EXPECT_EQ(error.code(), ErrorCode::peer_failed) << error.what();
+    EXPECT_EQ(error.peer(), 1);
+    EXPECT_EQ(x, std::vector<float>(10));
+  });
 }
 
 TEST_P(SendRecv, AbortEndsThoseThatWait) {

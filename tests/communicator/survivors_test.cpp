@@ -12,6 +12,7 @@ namespace paceline {
 namespace {
 
 using testing_support::expect_error;
+using testing_support::patience;
 using testing_support::run_world;
 
 void expect_sum_works(Communicator& comm) {
@@ -57,13 +58,18 @@ TEST_P(Wires, AnAbortedCommunicatorShrinksToAllOfItsRanks) {
 }
 
 TEST_P(Wires, RanksThatHaveLeftAreNotAmongTheSurvivors) {
+  std::atomic<int> left = 0;
   run_world(
       5,
-      [](Communicator& comm) {
+      [&](Communicator& comm) {
         expect_sum_works(comm);
         comm.barrier();
-        if (comm.rank() == 0 || comm.rank() == 3) return;
-        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        if (comm.rank() == 0 || comm.rank() == 3) {
+          { const Communicator gone = std::move(comm); }
+          ++left;
+          return;
+        }
+        while (left < 2) std::this_thread::sleep_for(std::chrono::milliseconds(1));
         if (comm.rank() == 1) comm.abort();
         (void)expect_error([&] { comm.barrier(); });
         Communicator next = comm.shrink();
@@ -97,7 +103,7 @@ TEST(Survivors, ALateRankIsLeftOutAndToldSo) {
         expect_sum_works(comm);
         give_up(comm, 0);
         if (comm.rank() == 1) {
-          std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+          std::this_thread::sleep_for(patience(std::chrono::seconds(5)));
           const Error error = expect_error([&] { (void)comm.shrink(); });
           EXPECT_EQ(error.code(), ErrorCode::peer_failed);
           EXPECT_NE(std::string(error.what()).find("not among the survivors"), std::string::npos);
@@ -107,9 +113,9 @@ TEST(Survivors, ALateRankIsLeftOutAndToldSo) {
         EXPECT_EQ(next.size(), 2);
         expect_sum_works(next);
         // What is left of the old one is needed until the late rank has heard.
-        std::this_thread::sleep_for(std::chrono::milliseconds(2000));
+        std::this_thread::sleep_for(patience(std::chrono::seconds(4)));
       },
-      [](Config& config) { config.timeout = std::chrono::seconds(1); });
+      [](Config& config) { config.timeout = patience(std::chrono::seconds(2)); });
 }
 
 // The place of a rank that is gone is taken by a new one, which knows nothing of what was before:

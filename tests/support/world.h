@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "paceline/paceline.hpp"
+#include "support/patience.h"
 
 namespace paceline::testing_support {
 
