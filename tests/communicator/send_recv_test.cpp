@@ -196,6 +196,7 @@ TEST_P(SendRecv, CollectivesGoOnBesideThem) {
       ASSERT_EQ(x, std::vector<float>(x.size(), 3.f));
     }
     EXPECT_FALSE(waiting.done());
+    comm.barrier();  // nobody sends before all have looked
     const auto out = values(rank, late.size());
     Work sent = comm.send_async(std::span(out), (rank + 1) % 3, 99);
     waiting.wait();
