@@ -110,7 +110,8 @@ class Endpoint {
   /// of its two ends says why.
   [[nodiscard]] virtual bool put(Lane lane, ConstBytes source, const Registration* registration,
                                  RemoteAddress target) = 0;
-  /// A put of nothing: adds one to the peer's counter of `lane`, after everything put on it.
+  /// A put of nothing: adds one to the peer's counter of `lane`, after everything put on it. Where
+  /// maps() holds, this throws once the peer has closed: what was read there may be another's.
   [[nodiscard]] virtual bool signal(Lane lane) = 0;
   /// How many puts and signals of the peer on `lane` are visible here; never decreases. Throws
   /// after our own close() only; see "Errors" above.

@@ -289,6 +289,21 @@ TEST_P(Conformance, MappedMemoryIsTheSameMemory) {
   EXPECT_THROW((void)from.map(remote(memory.data(), *registration, 16'000), 385), Error);
 }
 
+// A rank that gives up closes before it uses its buffers again.
+TEST_P(Conformance, WhoHasReadMappedMemoryHearsAtOnceThatThePeerHasClosed) {
+  Fabric fabric(GetParam());
+  SharedMemory memory(4096);
+  auto registration = fabric.transport(1).register_memory(memory.view());
+  Endpoint& from = fabric.endpoint(0, 1);
+  if (!from.maps()) return;
+  ASSERT_TRUE(fabric.until(
+      [&] { return from.map(remote(memory.data(), *registration), 4096) != nullptr; }));
+  fabric.slot(1, 0)->close();
+  EXPECT_THROW((void)from.signal(0), Error);
+  const Bytes data = pattern(64, 1);
+  EXPECT_THROW((void)from.put(0, data, nullptr, remote(memory.data(), *registration)), Error);
+}
+
 TEST_P(Conformance, GetReadsThePeersMemory) {
   Fabric fabric(GetParam());
   SharedMemory memory(200'000);

@@ -89,6 +89,7 @@ bool ShmEndpoint::put(Lane lane, ConstBytes source, const Registration* /*regist
 }
 
 bool ShmEndpoint::signal(Lane lane) {
+  notice_closed();
   require_open();
   require_lane(lane);
   count_up(lane);
@@ -111,6 +112,15 @@ bool ShmEndpoint::flushed() {
   return true;  // whatever was sent is in the peer's memory already
 }
 
+// A rank that gives up says so before it touches its buffers again. So whoever has read them
+// through a mapping, and now tells somebody that it has, must look whether the rank was still
+// there.
+void ShmEndpoint::notice_closed() noexcept {
+  if (state_ != State::open) return;
+  if (own_->announcements.closed.load(std::memory_order_acquire) != 0) [[unlikely]]
+    look();
+}
+
 void ShmEndpoint::require_lane(Lane lane) const {
   if (lane >= kMaxLanes) [[unlikely]] {
     throw Error(ErrorCode::invalid_argument,
@@ -128,6 +138,7 @@ std::byte* ShmEndpoint::map(RemoteAddress remote, std::size_t length) {
 /// peer has changed what it has registered, so a slice that the peer gave up is never written by a
 /// put that comes after.
 std::byte* ShmEndpoint::resolve(RemoteAddress remote, std::size_t length) {
+  notice_closed();
   require_open();
   if (own_->announcements.frames.load(std::memory_order_acquire) != frames_read_) [[unlikely]] {
     read_socket();

@@ -95,6 +95,7 @@ class ShmEndpoint final : public Endpoint {
   void flush_frames();
   void handle(const ControlSocket::Received& received);
   void count_up(Lane lane);
+  void notice_closed() noexcept;
   std::byte* resolve(RemoteAddress remote, std::size_t length);
   std::byte* not_found(RemoteAddress remote, std::size_t length);
 

@@ -74,6 +74,7 @@ class SimEndpoint final : public Endpoint {
   bool put(Lane lane, ConstBytes source, const Registration* /*not needed*/,
            RemoteAddress target) override {
     check();
+    check_peer();
     check_lane(lane);
     if (ours().unplaced >= core_->options().queue_depth * core_->parts_of_a_put()) return false;
     core_->post_put(link_, side_, lane, source, target);
@@ -136,6 +137,14 @@ class SimEndpoint final : public Endpoint {
   void check() const {
     check_alive();
     if (ours().error) throw Error(*ours().error);
+  }
+  /// What was read of the memory of a peer that has closed may be another's.
+  void check_peer() const {
+    if (!maps() || !theirs().closed) return;
+    throw Error(
+        ErrorCode::peer_failed,
+        "rank " + std::to_string(theirs().rank) + " has closed its end of the simulated link",
+        {.rank = ours().rank, .peer = theirs().rank});
   }
   static void check_lane(Lane lane) {
     if (lane < kMaxLanes) return;
