@@ -100,7 +100,7 @@ void check_pointer(const void* pointer, const char* name, std::size_t count, Dat
            " elements: give a buffer, or a count of 0");
   }
   const auto address = reinterpret_cast<std::uintptr_t>(pointer);
-  if (address % size_of(type) != 0) {
+  if ((address & (size_of(type) - 1)) != 0) {  // sizes are powers of two
     refuse(std::string(name) + " is at an address that is not a multiple of " +
            std::to_string(size_of(type)) + ", the size of " + std::string(to_string(type)) +
            ": align it");
@@ -114,26 +114,33 @@ void check_count(std::size_t count, DataType type, int blocks) {
          " does not fit into memory");
 }
 
-void Arguments::check(int rank, int size) const {
+Blocks Arguments::check_signature(int rank, int size) const {
   if (options.algorithm != Algorithm::automatic) check_algorithm(collective, options.algorithm);
-  if (collective == Collective::barrier) return;
+  if (collective == Collective::barrier) return {};
   check_type(type);
   if (reduces(collective)) check_reduction(op, type);
   if (has_root(collective)) check_root(root, size);
   const Blocks mine = blocks_of(collective, rank, size, root);
   check_count(count, type, std::max({mine.input, mine.output, 1}));
+  return mine;
+}
+
+void Arguments::check_buffers(int rank, const Blocks& mine) const {
+  const auto addresses =
+      reinterpret_cast<std::uintptr_t>(in) | reinterpret_cast<std::uintptr_t>(out);
+  const bool in_place = in == out && mine.input == mine.output;
+  if (in_place && in != nullptr && (addresses & (size_of(type) - 1)) == 0) return;  // mostly
   const bool one = collective == Collective::broadcast;
   if (mine.input > 0) check_pointer(in, one ? "buffer" : "in", count, type);
   if (mine.output > 0) check_pointer(out, one ? "buffer" : "out", count, type);
-  check_overlap(*this, rank, mine);
+  if (!in_place) check_overlap(*this, rank, mine);
 }
 
 engine::Call Arguments::call() const {
   return {collective, type, op.op(), options.algorithm, root, count};
 }
 
-engine::Buffers Arguments::buffers(int rank, int size) const {
-  const Blocks mine = blocks_of(collective, rank, size, root);
+engine::Buffers Arguments::buffers(const Blocks& mine) const {
   return {mine.input > 0 ? static_cast<const std::byte*>(in) : nullptr,
           mine.output > 0 ? static_cast<std::byte*>(out) : nullptr,
           {},

@@ -23,12 +23,15 @@ struct Arguments {
   int root = 0;
   CallOptions options = {};
 
-  /// Throws Error (invalid_argument): what was given, what is allowed, what to do.
-  void check(int rank, int size) const;
+  /// Throws Error (invalid_argument): what was given, what is allowed, what to do. The blocks that
+  /// this rank gives and gets, if all but the buffers is right.
+  [[nodiscard]] Blocks check_signature(int rank, int size) const;
+  /// The same of the buffers.
+  void check_buffers(int rank, const Blocks& mine) const;
   /// The signature, with the algorithm that the caller wishes.
   [[nodiscard]] engine::Call call() const;
   /// Without what this rank does not have, like the output of a reduce beside the root.
-  [[nodiscard]] engine::Buffers buffers(int rank, int size) const;
+  [[nodiscard]] engine::Buffers buffers(const Blocks& mine) const;
 };
 
 void check_type(DataType type);

@@ -140,8 +140,9 @@ Usage CommunicatorCore::usage() {
 }
 
 ReadyCall CommunicatorCore::ready(const Arguments& arguments) const {
-  arguments.check(config_.rank, config_.size);
-  return {arguments.call(), arguments.buffers(config_.rank, config_.size)};
+  const Blocks mine = arguments.check_signature(config_.rank, config_.size);
+  arguments.check_buffers(config_.rank, mine);
+  return {arguments.call(), arguments.buffers(mine)};
 }
 
 ReadyCall CommunicatorCore::ready(const UnevenArguments& arguments) const {
@@ -159,6 +160,21 @@ engine::Call CommunicatorCore::with_algorithm(engine::Call call) const {
   return call;
 }
 
+void CommunicatorCore::run(const Arguments& arguments) {
+  const std::lock_guard guard(*lock_);
+  if (!known_.is(arguments)) [[unlikely]] {
+    const Blocks mine = arguments.check_signature(config_.rank, config_.size);
+    known_.learn(arguments, mine, with_algorithm(arguments.call()));
+  }
+  arguments.check_buffers(config_.rank, known_.blocks());
+  throw_if_failed();
+  if (group_) [[unlikely]] {
+    group_->push_back({arguments.call(), arguments.buffers(known_.blocks())});
+    return;
+  }
+  run_now(known_.call(), arguments.buffers(known_.blocks()));
+}
+
 void CommunicatorCore::run_ready(ReadyCall ready) {
   const std::lock_guard guard(*lock_);
   throw_if_failed();
@@ -166,8 +182,11 @@ void CommunicatorCore::run_ready(ReadyCall ready) {
     group_->push_back(std::move(ready));
     return;
   }
-  engine::Operation& operation =
-      engine_->submit_blocking(with_algorithm(ready.call), ready.buffers);
+  run_now(with_algorithm(ready.call), ready.buffers);
+}
+
+void CommunicatorCore::run_now(const engine::Call& call, const engine::Buffers& buffers) {
+  engine::Operation& operation = engine_->submit_blocking(call, buffers);
   drive(operation);
   if (operation.error()) throw Error(*operation.error());
 }

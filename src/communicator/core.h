@@ -28,6 +28,7 @@
 #include "collectives/choice.h"
 #include "communicator/arguments.h"
 #include "communicator/fusion.h"
+#include "communicator/known_call.h"
 #include "communicator/links.h"
 #include "communicator/message_arguments.h"
 #include "communicator/roster.h"
@@ -78,7 +79,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
 
   /// Checks the arguments and runs the call to its end in this thread; throws its Error. In a group
   /// only collects it.
-  void run(const Arguments& arguments) { run_ready(ready(arguments)); }
+  void run(const Arguments& arguments);
   void run_uneven(const UnevenArguments& arguments) { run_ready(ready(arguments)); }
   /// Checks the arguments and starts the call.
   std::shared_ptr<engine::Operation> start(const Arguments& arguments) {
@@ -131,6 +132,8 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   /// The call with the algorithm that it takes.
   [[nodiscard]] engine::Call with_algorithm(engine::Call call) const;
   void run_ready(ReadyCall call);
+  /// Lock held.
+  void run_now(const engine::Call& call, const engine::Buffers& buffers);
   std::shared_ptr<engine::Operation> start_ready(const ReadyCall& call);
   void resubmit(const std::shared_ptr<engine::Operation>& operation);
   CommunicatorCore(const Config& config, std::shared_ptr<Store> store, const std::string& name,
@@ -197,6 +200,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   std::uint64_t warned_of_ = Error::kNoSequence;
   engine::MessageCall warned_of_message_ = {};
   bool left_ = false;
+  KnownCall known_;                              ///< lock held
   std::optional<std::vector<ReadyCall>> group_;  ///< lock held: what an open group has collected
   std::vector<std::shared_ptr<engine::Message>> group_messages_;  ///< and started; lock held
 

@@ -138,6 +138,11 @@ bool Engine::advance(Operation& operation) {
 // Finds the endpoints, the scratch and the registrations that the operation needs.
 bool Engine::link(Operation& operation) {
   const Plan& plan = *operation.plan_;
+  if (operation.plan_ == linked_plan_) {
+    stage(operation);
+    operation.phase_ = Phase::running;
+    return true;
+  }
   bool all = true;
   bool unmapped = false;
   for (int peer : plan.peers()) {
@@ -155,6 +160,7 @@ bool Engine::link(Operation& operation) {
   reserve_scratch(plan.lane_stride() * lanes);
   stage(operation);
   if (plan.eager()) {
+    linked_plan_ = operation.plan_;
     operation.phase_ = Phase::running;
     return true;
   }
@@ -193,12 +199,10 @@ void Engine::finish(Operation& operation) {
   first_ = std::move(first_->next_);  // may end the operation's life
 }
 
-Edge& Engine::edge(int peer) {
+Edge& Engine::new_edge(int peer) {
   auto& slot = edges_[static_cast<std::size_t>(peer)];
-  if (slot == nullptr) {
-    slot = std::make_unique<Edge>();
-    slot->peer = peer;
-  }
+  slot = std::make_unique<Edge>();
+  slot->peer = peer;
   return *slot;
 }
 
@@ -222,6 +226,7 @@ void Engine::fail(const Error& error) {
   }
   point_to_point_.fail(*failure_);
   // Endpoints are about to be closed; nothing here may use them again.
+  linked_plan_ = nullptr;
   for (auto& e : edges_) e = nullptr;
 }
 

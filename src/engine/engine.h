@@ -137,7 +137,11 @@ class Engine {
 
   const std::shared_ptr<const Plan>& plan_for(const Call& call);
   void enqueue(std::shared_ptr<Operation> operation);
-  Edge& edge(int peer);
+  Edge& edge(int peer) {
+    const auto& slot = edges_[static_cast<std::size_t>(peer)];
+    return slot != nullptr ? *slot : new_edge(peer);
+  }
+  Edge& new_edge(int peer);
   [[nodiscard]] bool linked(int peer);
   bool connect(Edge& edge);
   bool take_cell(Edge& edge);
@@ -189,6 +193,8 @@ class Engine {
   };
   std::unordered_map<Call, std::shared_ptr<const Plan>, CallHash> plans_;
   std::shared_ptr<const Plan> last_plan_;
+  /// The last small call for which links and scratch were found: they stay until the engine fails.
+  std::shared_ptr<const Plan> linked_plan_;
 
   std::shared_ptr<memory::Region> scratch_;
   Staging staging_;
