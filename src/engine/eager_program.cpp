@@ -1,5 +1,6 @@
 #include "engine/eager_program.h"
 
+#include <algorithm>
 #include <map>
 
 namespace paceline::engine {
@@ -31,6 +32,51 @@ void compile_reduce(const collectives::Schedule& schedule, std::uint64_t i, cons
     if (operand.owner != rank) continue;
     program.operands.push_back(place_of(operand.slice, element));
     ++out.destinations;
+  }
+}
+
+bool overlap(const Place& a, std::size_t a_length, const Place& b, std::size_t b_length) {
+  return a.buffer == b.buffer && a.offset < b.offset + b_length && b.offset < a.offset + a_length;
+}
+
+/// How many operands of `step` read something of what `wait` has brought.
+int readers(const EagerProgram& program, const EagerStep& step, const EagerStep& wait,
+            std::size_t element) {
+  if (step.kind == StepKind::put) {
+    return overlap(step.place, step.length, wait.place, wait.length) ? 1 : 0;
+  }
+  if (step.kind != StepKind::reduce) return 0;
+  const auto first = program.operands.begin() + step.first;
+  return static_cast<int>(std::count_if(first, first + step.sources, [&](const Place& source) {
+    return overlap(source, step.count * element, wait.place, wait.length);
+  }));
+}
+
+/// What has come need not be copied to scratch if the next step combines it, all of it, and no
+/// other reads it before the same place is filled again.
+void mark_straight(EagerProgram& program, std::size_t element) {
+  std::vector<EagerStep>& steps = program.steps;
+  for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
+    EagerStep& wait = steps[i];
+    const EagerStep& next = steps[i + 1];
+    if (wait.kind != StepKind::wait || wait.place.buffer != collectives::Buffer::scratch ||
+        wait.length == 0 || next.kind != StepKind::reduce || wait.length != next.count * element ||
+        readers(program, next, wait, element) != 1) {
+      continue;
+    }
+    bool again = false;
+    for (std::size_t j = i + 2; j < steps.size() && !again; ++j) {
+      const EagerStep& later = steps[j];
+      if (later.kind == StepKind::wait && later.place == wait.place &&
+          later.length == wait.length) {
+        break;
+      }
+      again = readers(program, later, wait, element) != 0;
+    }
+    const auto first = program.operands.begin() + next.first;
+    const auto found = std::find(first, first + next.sources, wait.place);
+    if (again || found == first + next.sources) continue;
+    wait.straight_into = static_cast<std::uint32_t>(found - first);
   }
 }
 
@@ -67,6 +113,7 @@ EagerProgram compile_eager(const collectives::Schedule& schedule, int rank, std:
     }
     program.steps.push_back(out);
   }
+  mark_straight(program, element);
   return program;
 }
 

@@ -13,6 +13,7 @@ namespace paceline::engine {
 struct Place {
   collectives::Buffer buffer = collectives::Buffer::input;
   std::uint32_t offset = 0;
+  bool operator==(const Place&) const = default;
 };
 
 struct EagerStep {
@@ -23,6 +24,10 @@ struct EagerStep {
   std::uint32_t length = 0;  ///< bytes
   /// put, signal, wait: the how-manieth message with that peer in that direction.
   std::uint32_t number = 0;
+  /// wait: which source of the reduce that comes next is what has come, and is needed nowhere else:
+  /// then it stays in the mailbox until it has been combined. kCopied: it goes to `place`.
+  std::uint32_t straight_into = kCopied;
+  static constexpr std::uint32_t kCopied = ~std::uint32_t{0};
   // reduce: operands [first, first + sources) and the destinations behind them; elements.
   std::uint32_t first = 0;
   std::uint32_t sources = 0;

@@ -35,7 +35,12 @@ bool EagerRun::advance() {
         taken = send(step, nullptr);
         break;
       case StepKind::wait:
-        taken = receive(step, base(step.place.buffer) + step.place.offset);
+        if (step.straight_into != EagerStep::kCopied) {
+          taken = combine_straight(step, program.steps[at + 1]);
+          if (taken) ++at;  // two steps in one
+        } else {
+          taken = receive(step, base(step.place.buffer) + step.place.offset);
+        }
         break;
       case StepKind::reduce:
         reduce(step);
@@ -58,23 +63,45 @@ bool EagerRun::send(const EagerStep& step, const std::byte* payload) {
   return engine_.edge(step.peer).endpoint->send(header.bytes(), {payload, step.length});
 }
 
-bool EagerRun::receive(const EagerStep& step, std::byte* target) {
-  Edge& edge = engine_.edge(step.peer);
+const std::byte* EagerRun::arrived(const EagerStep& step, Edge& edge) {
   const ConstBytes message = edge.endpoint->front();
-  if (message.empty()) return false;
+  if (message.empty()) return nullptr;
   const Header expected = Header::make(MessageKind::eager, step.length, step.number,
                                        operation_.sequence_, operation_.call());
   if (message.size() != kHeaderBytes + step.length ||
       std::memcmp(message.data(), expected.words, kHeaderBytes) != 0) {
-    if (engine_.take_cell(edge)) return receive(step, target);
+    if (engine_.take_cell(edge)) return arrived(step, edge);
     engine_.refuse(operation_, edge, message);
   }
-  if (step.length != 0) std::memcpy(target, message.data() + kHeaderBytes, step.length);
+  return message.data() + kHeaderBytes;
+}
+
+bool EagerRun::receive(const EagerStep& step, std::byte* target) {
+  Edge& edge = engine_.edge(step.peer);
+  const std::byte* const payload = arrived(step, edge);
+  if (payload == nullptr) return false;
+  if (step.length != 0) std::memcpy(target, payload, step.length);
   edge.endpoint->pop();
   return true;
 }
 
-void EagerRun::reduce(const EagerStep& step) {
+// A wait and the reduce after it, which takes its source out of the mailbox.
+bool EagerRun::combine_straight(const EagerStep& wait, const EagerStep& step) {
+  Edge& edge = engine_.edge(wait.peer);
+  const std::byte* const payload = arrived(wait, edge);
+  if (payload == nullptr) return false;
+  const std::size_t element = size_of(operation_.call().type);
+  if ((reinterpret_cast<std::uintptr_t>(payload) & (element - 1)) == 0) {
+    reduce(step, &wait, payload);
+  } else {  // a wire's mailbox need not be aligned
+    std::memcpy(base(wait.place.buffer) + wait.place.offset, payload, wait.length);
+    reduce(step);
+  }
+  edge.endpoint->pop();
+  return true;
+}
+
+void EagerRun::reduce(const EagerStep& step, const EagerStep* straight, const std::byte* payload) {
   if (step.destinations == 0 || step.count == 0) return;
   const Place* operand = operation_.plan_->eager_program().operands.data() + step.first;
   auto& sources = engine_.sources_;
@@ -84,6 +111,7 @@ void EagerRun::reduce(const EagerStep& step) {
   for (std::uint32_t j = 0; j < step.sources; ++j, ++operand) {
     sources.push_back(base(operand->buffer) + operand->offset);
   }
+  if (straight != nullptr) sources[straight->straight_into] = payload;
   for (std::uint32_t j = 0; j < step.destinations; ++j, ++operand) {
     destinations.push_back(base(operand->buffer) + operand->offset);
   }

@@ -15,7 +15,11 @@ class EagerRun {
  private:
   bool send(const EagerStep& step, const std::byte* payload);
   bool receive(const EagerStep& step, std::byte* target);
-  void reduce(const EagerStep& step);
+  bool combine_straight(const EagerStep& wait, const EagerStep& reduce);
+  /// The payload of the message that `step` waits for; null if it has not come. Stays in front.
+  const std::byte* arrived(const EagerStep& step, Edge& edge);
+  void reduce(const EagerStep& step, const EagerStep* straight = nullptr,
+              const std::byte* payload = nullptr);
   std::byte* base(collectives::Buffer buffer) const;
 
   Engine& engine_;

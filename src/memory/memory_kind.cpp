@@ -12,6 +12,10 @@ namespace {
 /// All kinds but the host's, which holds whatever no other does. Read by every call, so without a
 /// lock; there are as many places as anybody has kinds of devices.
 std::array<std::atomic<const MemoryKind*>, 4> others;
+}  // namespace
+
+namespace detail {
+
 std::atomic<int> number_of_others{0};
 
 const MemoryKind* foreign_kind_of(const void* pointer) {
@@ -23,7 +27,10 @@ const MemoryKind* foreign_kind_of(const void* pointer) {
   return nullptr;
 }
 
-}  // namespace
+}  // namespace detail
+
+using detail::foreign_kind_of;
+using detail::number_of_others;
 
 KnownKind::KnownKind(const MemoryKind& kind) : kind_(kind) {
   for (auto& other : others) {
@@ -43,10 +50,6 @@ KnownKind::~KnownKind() {
     number_of_others.fetch_sub(1, std::memory_order_release);
     return;
   }
-}
-
-bool is_foreign(const void* pointer) {
-  return foreign_kind_of(pointer) != nullptr;
 }
 
 const MemoryKind& kind_of(const void* pointer) {

@@ -3,6 +3,7 @@
 // of it.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -43,10 +44,19 @@ class MemoryKind {
   virtual void copy(std::byte* destination, const std::byte* source, std::size_t bytes) const = 0;
 };
 
+namespace detail {
+/// Kinds besides the host's; every call asks.
+extern std::atomic<int> number_of_others;
+const MemoryKind* foreign_kind_of(const void* pointer);
+}  // namespace detail
+
 /// The kind that holds `pointer`; the host's if no other claims it.
 const MemoryKind& kind_of(const void* pointer);
 /// Whether another kind than the host's holds it: only that one can touch its bytes.
-bool is_foreign(const void* pointer);
+inline bool is_foreign(const void* pointer) {
+  return detail::number_of_others.load(std::memory_order_acquire) != 0 &&
+         detail::foreign_kind_of(pointer) != nullptr;
+}
 /// The kind of a device; throws Error (unsupported) if this build has none.
 const MemoryKind& kind_of(Device device);
 
