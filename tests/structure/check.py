@@ -130,9 +130,10 @@ def lines_matching(paths: list, pattern: str) -> list:
 
 
 def wires_by_layer(tree: Tree) -> list:
-    """Headers are included by their layer's name, so that the arrows are checked."""
+    """Headers are included by their layer's name, so that the arrows are checked. Gloo, which is
+    compared with, has folders of the same names."""
     return lines_matching(tree.files(".h", ".hpp", ".cpp"),
-                          r'#\s*include\s+["<](src/|\.\.?/|[^">]*transport/(shm|tcp|verbs|sim)/)')
+                          r'#\s*include\s+["<](src/|\.\.?/|(?!gloo/)[^">]*transport/(shm|tcp|verbs|sim)/)')
 
 
 def one_getenv(tree: Tree) -> list:
