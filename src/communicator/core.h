@@ -34,6 +34,7 @@
 #include "communicator/roster.h"
 #include "communicator/status_door.h"
 #include "communicator/uneven.h"
+#include "engine/crowd.h"
 #include "engine/engine.h"
 #include "engine/waiter.h"
 #include "memory/registrar.h"
@@ -194,6 +195,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
 
   /// True while a pump is posted or under way.
   std::atomic<bool> pumping_{false};
+  engine::Crowd crowd_;            ///< lock held
   engine::Waiter pump_waiter_{2};  ///< never spins: others need the service thread
   std::vector<pollfd> descriptors_;
   Nanoseconds examined_ = 0;

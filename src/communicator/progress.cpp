@@ -78,7 +78,7 @@ void CommunicatorCore::warn_of_waiting_message(Nanoseconds now) {
 }
 
 void CommunicatorCore::drive(engine::Completion& operation) {
-  engine::Waiter waiter(roster_.ranks_per_core());
+  engine::Waiter waiter(roster_.ranks_per_core(), crowd_.seen());
   while (!operation.finished()) {
     if (turn(waiter.now())) {
       waiter.reset();
@@ -91,7 +91,9 @@ void CommunicatorCore::drive(engine::Completion& operation) {
     }
     examine(waiter.now());
     if (pause == engine::Pause::yield) {
+      const Nanoseconds before = steady_now();
       ::sched_yield();
+      crowd_.yielded(steady_now() - before);
     } else {
       sleep(waiter.sleep_length());
     }

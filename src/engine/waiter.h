@@ -3,8 +3,9 @@
 //
 // On a core of one's own, spinning notices a peer in a cache line's flight time, and two
 // milliseconds of it cover the skew between ranks that compute the same thing. Where ranks
-// outnumber cores the peer cannot move while we spin: yield at once. Whoever still waits after
-// that waits for something slow, and costs nobody anything by sleeping.
+// outnumber cores, or others want this core, the peer may not be able to move while we spin: yield
+// at once. Whoever still waits after that waits for something slow, and costs nobody anything by
+// sleeping.
 #pragma once
 
 #include <algorithm>
@@ -31,9 +32,10 @@ class Waiter {
   /// nine tenths of it to those that have something to do, heartbeats among them.
   static constexpr Nanoseconds kSleepPerRank = 100'000;
 
-  /// `ranks_per_core`: of this host, rounded up; more than one is a crowd.
-  explicit Waiter(int ranks_per_core)
-      : crowded_(ranks_per_core > 1),
+  /// `ranks_per_core`: of this host, rounded up; more than one is a crowd. `crowded`: others want
+  /// this core, as far as is known (crowd.h).
+  explicit Waiter(int ranks_per_core, bool crowded = false)
+      : crowded_(crowded || ranks_per_core > 1),
         longest_(std::max(kLongestSleep, ranks_per_core * kSleepPerRank)),
         spinning_(!crowded_) {}
 

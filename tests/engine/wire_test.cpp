@@ -3,6 +3,7 @@
 
 #include "engine/announcement.h"
 #include "engine/call.h"
+#include "engine/crowd.h"
 #include "engine/plan.h"
 #include "engine/waiter.h"
 
@@ -87,6 +88,20 @@ TEST(Waiter, SleepsLongerTheMoreRanksShareACore) {
 TEST(Waiter, NeverSpinsWhereRanksOutnumberCores) {
   Waiter waiter(2);
   for (int i = 0; i < 10; ++i) EXPECT_EQ(waiter.next(), Pause::yield);
+}
+
+TEST(Crowd, IsSeenByYieldsThatTakeLongAndForgottenByThoseThatDoNot) {
+  Crowd crowd;
+  EXPECT_FALSE(crowd.seen());
+  crowd.yielded(Crowd::kSwitch - 1);
+  EXPECT_FALSE(crowd.seen());
+  crowd.yielded(Crowd::kSwitch);
+  EXPECT_EQ(Waiter(1, crowd.seen()).next(), Pause::yield);
+  for (int i = 1; i < Crowd::kPatience; ++i) crowd.yielded(500);
+  EXPECT_TRUE(crowd.seen());
+  crowd.yielded(500);
+  EXPECT_FALSE(crowd.seen());
+  EXPECT_EQ(Waiter(1, crowd.seen()).next(), Pause::spin);
 }
 
 TEST(Plan, InstancesTileTheOperation) {
