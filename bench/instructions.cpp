@@ -1,7 +1,7 @@
-// What a small call costs in instructions: two ranks in one thread, so that no instruction is one of
-// waiting. Rank 0 starts its call; rank 1's blocking call finds everything there and ends at once;
-// then rank 0's ends. bench/count_instructions runs this under callgrind, which counts what is inside
-// the blocking call.
+// What a small call costs in instructions: two ranks in one thread, so that no instruction is one
+// of waiting. Rank 0 starts its call; rank 1's blocking call finds everything there and ends at
+// once; then rank 0's ends. bench/count_instructions runs this under callgrind, which counts what
+// is inside the blocking call.
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
