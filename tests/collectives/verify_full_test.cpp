@@ -1,5 +1,5 @@
 // Every algorithm proven for every size to 64, in every combination to 16 and, where nothing is in
-// blocks, to 64; and at chosen sizes to 1,024.
+// blocks, to 64; and at chosen sizes to 1,024, and to 4,096 where steps grow slowly with the ranks.
 #include "collectives/placements.h"
 #include "collectives/variants.h"
 
@@ -74,6 +74,28 @@ TEST(VerifyFull, ChosenSizesTo1024) {
                      .scratches = original ? 1 : 2});
       stopwatch.count();
       ASSERT_FALSE(HasFailure());
+    }
+  }
+}
+
+// Those whose steps grow with the logarithm of the ranks, without a block for each rank.
+TEST(VerifyFull, ChosenSizesTo4096) {
+  Stopwatch stopwatch;
+  for (const int size : {2047, 2048, 4095, 4096}) {
+    for (const Case& what : {kDoubling, kHalving, kTree, kBinomial, kTreeBroadcast, kBinomialReduce,
+                             kTreeReduce, kBarrier}) {
+      for (const Wiring wiring : {Wiring::mapped, Wiring::arbitrary}) {
+        expect_proven({.what = what,
+                       .shape = {.size = size,
+                                 .count = what.collective == Collective::barrier
+                                              ? 0
+                                              : static_cast<std::uint64_t>(size) + 1},
+                       .in_place = wiring == Wiring::mapped && can_be_in_place(what.collective),
+                       .wiring = wiring,
+                       .instances = 3});
+        stopwatch.count();
+        ASSERT_FALSE(HasFailure());
+      }
     }
   }
 }
