@@ -83,7 +83,7 @@ void read_cards(Input& input) {
 
 // A tuning file is refused in words that name the line, or gives a table that has an answer for
 // every size.
-void read_tuning(const std::string& text) {
+void read_tuning_text(const std::string& text) {
   collectives::Policy policy;
   try {
     const Tuning tuning = tuning_from({.path = "file", .text = text});
@@ -160,7 +160,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       read_testimonies(input);
       break;
     case 6:
-      read_tuning(fuzz::text_of(input.rest()));
+      read_tuning_text(fuzz::text_of(input.rest()));
       break;
   }
   return 0;
