@@ -6,30 +6,26 @@ processes are killed. This process is made the reaper of whatever a launcher lea
 none of it outlives the launch.
 """
 
-import ctypes
 import dataclasses
 import json
 import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import time
 import typing
 
 import machine
-from namespaces import Cable
+from namespaces import Cable  # which finds the modules of tests/process, too
+
+import children  # noqa: E402
 
 POLL = 0.05  # seconds between two looks at the processes and at the results
-PR_SET_PDEATHSIG = 1  # both from linux/prctl.h
-PR_SET_CHILD_SUBREAPER = 36
 # Variables by which one launcher's ranks would be taken for another's.
 LAUNCHERS = ("PACELINE_RANK", "PACELINE_SIZE", "PACELINE_ROOT", "PACELINE_SECRET", "PMI", "PMIX",
              "SLURM_", "OMPI_COMM_WORLD", "HYDI_", "HYDRA_", "MPI_LOCAL")
 # Variables that change what a library does, and are left as they are.
 LIBRARIES = ("PACELINE_", "OMPI_MCA_", "MPIR_CVAR_", "UCX_", "I_MPI_", "FI_", "CCL_", "GLOO_")
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,11 +99,6 @@ def settings_of_the_user() -> list[str]:
                   if name.startswith(LIBRARIES))
 
 
-def adopt():
-    """Makes this process the reaper of what its children leave behind."""
-    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
 def run(job: Job, make_starts: typing.Callable[[Job], list[Start]], stall: float,
         progress: typing.Callable[[dict], None]) -> Outcome:
     """`stall`: seconds without a new result after which a library hangs."""
@@ -115,7 +106,7 @@ def run(job: Job, make_starts: typing.Callable[[Job], list[Start]], stall: float
     try:
         return _watch(job, make_starts(job), stall, progress)
     finally:
-        kill_children()
+        children.kill_all()
         shutil.rmtree(job.folder, ignore_errors=True)
 
 
@@ -127,7 +118,7 @@ def _watch(job: Job, starts: list[Start], stall: float,
         processes = [subprocess.Popen(
             s.command, env=environment() | {"TMPDIR": str(job.folder)} | s.environment,
             stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
-            start_new_session=True, preexec_fn=_end_with_parent) for s in starts]
+            start_new_session=True, preexec_fn=children.end_with_parent) for s in starts]
         last = time.monotonic()
         while any(p.poll() is None for p in processes):
             if any(p.returncode for p in processes):
@@ -142,7 +133,7 @@ def _watch(job: Job, starts: list[Start], stall: float,
         else:
             if any(p.returncode for p in processes):
                 outcome.trouble = "failed"
-    kill_children()
+    children.kill_all()
     _collect(job, outcome, progress)
     outcome.said = output.read_text(encoding="utf-8", errors="replace")
     return outcome
@@ -156,25 +147,3 @@ def _collect(job: Job, outcome: Outcome, progress: typing.Callable[[dict], None]
         outcome.rows.append(row)
         progress(row)
     return bool(new)
-
-
-def kill_children():
-    """And their children, whose parents are dead."""
-    while pids := _children():
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-            except (ProcessLookupError, ChildProcessError):
-                pass  # subprocess has reaped it
-
-
-def _children() -> list[int]:
-    found = []
-    for file in pathlib.Path("/proc/self/task").glob("*/children"):
-        found += [int(pid) for pid in file.read_text(encoding="utf-8").split()]
-    return found
-
-
-def _end_with_parent():
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

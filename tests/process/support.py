@@ -5,7 +5,6 @@ Every test program here is called as   NAME.py --looper PATH --forker PATH --per
 """
 
 import argparse
-import ctypes
 import os
 import pathlib
 import random
@@ -19,38 +18,14 @@ import tempfile
 import time
 import unittest
 
+import children
+
 POLL = 0.01  # seconds between two looks at the processes: the resolution of all times told here
-PR_SET_PDEATHSIG = 1  # both from linux/prctl.h
-PR_SET_CHILD_SUBREAPER = 36
 
 # "2026-11-22T02:31:56.530818Z warning rank=0 ..."
 LOG_LINE = re.compile(r"\S+Z (error|warning) rank=\d+ host=")
 
-_libc = ctypes.CDLL(None, use_errno=True)
 paths = argparse.Namespace()  # what CMake passed: looper, forker, perf, mpirun, merge
-
-
-def _die_with_parent():
-    """ctest kills a test that takes too long; its ranks must not stay behind."""
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _children() -> list:
-    found = []
-    for file in pathlib.Path("/proc/self/task").glob("*/children"):
-        found += [int(pid) for pid in file.read_text().split()]
-    return found
-
-
-def kill_all_children():
-    """Including grandchildren whose parent died: this process is made their reaper."""
-    while pids := _children():
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-            except (ProcessLookupError, ChildProcessError):
-                pass  # somebody else has reaped it
 
 
 def free_port() -> int:
@@ -84,7 +59,8 @@ class Process:
             # A group of its own: mpirun, for one, signals its whole group.
             self._popen = subprocess.Popen(
                 [str(word) for word in command], env=env, stdin=subprocess.DEVNULL, stdout=out,
-                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_die_with_parent)
+                stderr=subprocess.STDOUT, start_new_session=True,
+                preexec_fn=children.end_with_parent)
         self.ended_at = None
 
     def output(self) -> str:
@@ -120,7 +96,7 @@ class ProcessTest(unittest.TestCase):
         for process in self.processes:
             process.kill_group()
         self.processes.clear()
-        kill_all_children()
+        children.kill_all()
 
     def start(self, name: str, command: list, **variables) -> Process:
         process = Process(name, command, environment(**variables), self.folder)
@@ -183,7 +159,7 @@ def main(*programs: str):
     for name in ("looper", "forker", "perf", "mpirun", "merge", *programs):
         parser.add_argument(f"--{name}", type=pathlib.Path)
     _, rest = parser.parse_known_args(namespace=paths)
-    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    children.adopt()
     # As an exception, so that the cleanups run.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("killed"))
     unittest.main(module="__main__", argv=[sys.argv[0], *rest], verbosity=2)
