@@ -84,9 +84,9 @@ struct PACELINE_API Config {
   /// A file with parameters and rules for that choice (docs/tuning.md). Only rank 0 reads it, and
   /// hands it out. Empty: the built-in parameters. PACELINE_TUNING.
   std::string tuning;
-  /// Messages up to this many bytes travel inside the announcement, 0..4096.
-  /// PACELINE_EAGER_BYTES.
-  std::size_t eager_bytes = 4096;
+  /// Up to this many bytes travel as messages, without being announced first, 0..131072; where
+  /// ranks are linked by shared memory or RDMA, 4096 at most. PACELINE_EAGER_BYTES.
+  std::size_t eager_bytes = 131072;
   /// Bytes of one rank's share in one turn of the pipeline, 4 KiB..16 MiB, a multiple of 64. 0:
   /// chosen for each call, like the algorithm. PACELINE_SEGMENT_BYTES.
   std::size_t segment_bytes = 0;

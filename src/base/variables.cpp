@@ -29,7 +29,7 @@ constexpr std::size_t kMaxHostId = 128;
 // The GID table index is a byte in the address handle of a queue pair.
 constexpr int kMaxGidIndex = 255;
 constexpr int kMaxLinks = 8;
-constexpr std::size_t kMaxEagerBytes = 4096;  // the largest payload of a transport's message
+constexpr std::size_t kMaxEagerBytes = 131072;  // the largest payload of any transport's message
 constexpr std::size_t kMinSegmentBytes = 4 * 1024;
 constexpr std::size_t kMaxSegmentBytes = 16 * 1024 * 1024;
 constexpr std::size_t kSegmentMultiple = 64;  // a cache line: no two ranks write into one
@@ -235,8 +235,9 @@ constexpr std::array kVariables = {
         "cost model predicts to be the fastest, alike on every rank.",
         read_algorithm, valid_algorithm,
         [](const C& c) { return std::string(to_string(c.algorithm)); }},
-    Variable{"PACELINE_EAGER_BYTES", "eager_bytes", "0..4096",
-             "Messages up to this many bytes travel inside the announcement.",
+    Variable{"PACELINE_EAGER_BYTES", "eager_bytes", "0..131072",
+             "Up to this many bytes travel as messages, without being announced first; where ranks "
+             "are linked by shared memory or RDMA, 4096 at most.",
              [](C& c, Text t) { return read_number<std::size_t>(c.eager_bytes, t); },
              [](const C& c) { return c.eager_bytes <= kMaxEagerBytes; },
              [](const C& c) { return std::to_string(c.eager_bytes); }},

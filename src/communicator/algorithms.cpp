@@ -4,6 +4,7 @@
 
 #include "communicator/core.h"
 #include "communicator/tuning.h"
+#include "communicator/wires.h"
 
 namespace paceline {
 
@@ -11,6 +12,8 @@ static_assert(collectives::kMostOfAnInstance == engine::kMaxInstanceBytes,
               "the cost model cuts like the engine");
 
 namespace {
+
+constexpr auto kShm = static_cast<std::uint8_t>(WireNumber::shm);
 
 /// The first wire, from `number` on, that all ranks offer: the one that most pairs take. The last
 /// one where there is none.
@@ -25,7 +28,19 @@ WireNumber common_wire(const Roster& roster, std::uint8_t number) {
   return static_cast<WireNumber>(number);
 }
 
-constexpr auto kShm = static_cast<std::uint8_t>(WireNumber::shm);
+/// What a message of any pair can carry, as far as what the ranks offer tells.
+std::size_t longest_eager(const Roster& roster) {
+  std::size_t longest = paceline::longest_eager(WireNumber::tcp);
+  for (std::uint8_t wire = 0; wire < kWireCount; ++wire) {
+    int offers = 0;
+    for (int rank = 0; rank < roster.size(); ++rank) offers += roster[rank].wires[wire].offered;
+    const bool alone = wire == kShm && roster.hosts() == roster.size();
+    if (offers > 1 && !alone) {
+      longest = std::min(longest, paceline::longest_eager(static_cast<WireNumber>(wire)));
+    }
+  }
+  return longest;
+}
 
 }  // namespace
 
@@ -39,7 +54,7 @@ collectives::Policy CommunicatorCore::make_policy() const {
           .parameters =
               tuning.applied_to(built_in_parameters(shared ? WireNumber::shm : between, between)),
           .rules = tuning.rules,
-          .eager_bytes = config_.eager_bytes,
+          .eager_bytes = std::min(config_.eager_bytes, longest_eager(roster_)),
           .algorithm = config_.algorithm,
           .segment_bytes = config_.segment_bytes,
           .lanes = config_.lanes};

@@ -68,13 +68,14 @@ CommunicatorCore::CommunicatorCore(const Config& config, std::shared_ptr<Store> 
   config_.lanes = roster_[0].lanes;
   config_.validate();
   links_->choose(roster_, *bootstrap_);
-  choices_ = collectives::Choices(make_policy());
+  const collectives::Policy policy = make_policy();
+  choices_ = collectives::Choices(policy);
 
   registrar_ = std::make_shared<memory::Registrar>(links_->transports(), lock_, log_);
   engine::PlanOptions options;
   options.rank = config_.rank;
   options.size = config_.size;
-  options.eager_bytes = config_.eager_bytes;
+  options.eager_bytes = policy.eager_bytes;
   options.choices = &choices_;
   options.log = log_;
   options.placement = roster_.placement();

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "engine/announcement.h"
 #include "paceline/error.h"
 #include "transport_shm/shm_transport.h"
+#include "transport_tcp/frame.h"
 #include "transport_tcp/tcp_transport.h"
 #include "transport_verbs/verbs_transport.h"
 
@@ -38,6 +40,16 @@ MadeTransport make_transport(WireNumber number, const Config& config, const std:
     return {nullptr, error.what()};
   }
   return {nullptr, "unknown transport"};
+}
+
+std::size_t longest_eager(WireNumber number) {
+  // A round number of bytes: what is left of it is more than the header takes.
+  constexpr std::size_t kPayloadUnit = 1024;
+  static_assert(transport::kMaxMessage % kPayloadUnit >= engine::kHeaderBytes &&
+                transport::tcp::kLongestMessage % kPayloadUnit >= engine::kHeaderBytes);
+  const bool tcp = number == WireNumber::tcp;
+  return (tcp ? transport::tcp::kLongestMessage : transport::kMaxMessage) / kPayloadUnit *
+         kPayloadUnit;
 }
 
 }  // namespace paceline

@@ -19,4 +19,7 @@ struct MadeTransport {
 MadeTransport make_transport(WireNumber number, const Config& config, const std::string& host_id,
                              const Logger& log);
 
+/// Bytes of data that one message of this wire carries, beside the engine's header.
+std::size_t longest_eager(WireNumber number);
+
 }  // namespace paceline

@@ -31,6 +31,10 @@ bool MessagePair::has_calls() const {
          !coming_.empty();
 }
 
+bool MessagePair::travels_with_record(std::size_t bytes) const {
+  return bytes <= std::min(engine_.options_.eager_bytes, kLongestRecord - kRecordBytes);
+}
+
 bool MessagePair::idle() const {
   return !has_calls() && !answering_ && (channel_ == nullptr || !channel_->report_due());
 }
@@ -102,7 +106,7 @@ void MessagePair::send_to_self(const MessagePtr& send) {
     (void)posted_.take(tag);
     ++own_waiting_;
     settle(recv, {record, {}, send});
-  } else if (bytes <= engine_.options_.eager_bytes && kept_ + bytes <= kEagerWindow) {
+  } else if (travels_with_record(bytes) && kept_ + bytes <= kEagerWindow) {
     kept_ += bytes;
     unexpected_.push(tag, {record, Bytes(send->source, send->source + bytes), nullptr});
     finish(*send);
@@ -179,7 +183,7 @@ bool MessagePair::tell() {
   for (; !untold_.empty(); moved = true) {
     const MessagePtr send = untold_.front();
     const std::size_t bytes = send->call.bytes();
-    const bool eager = bytes <= engine_.options_.eager_bytes && channel_->has_eager_room(bytes);
+    const bool eager = travels_with_record(bytes) && channel_->has_eager_room(bytes);
     const RecordKind kind = eager ? RecordKind::eager : RecordKind::offer;
     const ConstBytes data{send->source, eager ? bytes : 0};
     if (!channel_->tell(record_of(kind, send->call, sent_), data)) return moved;

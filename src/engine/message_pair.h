@@ -105,6 +105,8 @@ class MessagePair {
   };
 
   [[nodiscard]] bool has_calls() const;
+  /// Small: its data goes with what tells of it.
+  [[nodiscard]] bool travels_with_record(std::size_t bytes) const;
   bool open();
   bool answer();
   bool take_in();

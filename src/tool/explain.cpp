@@ -12,6 +12,7 @@
 
 #include "collectives/choice.h"
 #include "communicator/tuning.h"
+#include "communicator/wires.h"
 #include "paceline/error.h"
 #include "tool/command.h"
 #include "tool/report.h"
@@ -69,7 +70,10 @@ Policy policy_of(const Question& question) {
   return {.layout = {question.ranks, question.hosts, question.wire == WireNumber::shm},
           .parameters = tuning.applied_to(built_in_parameters(question.wire, question.between)),
           .rules = tuning.rules,
-          .eager_bytes = config.eager_bytes,
+          .eager_bytes = std::min(
+              {config.eager_bytes,
+               longest_eager(question.hosts < question.ranks ? question.wire : question.between),
+               longest_eager(question.hosts > 1 ? question.between : question.wire)}),
           .algorithm = config.algorithm,
           .segment_bytes = config.segment_bytes,
           .lanes = config.lanes};

@@ -48,7 +48,7 @@ inline constexpr Lane kPipelineLanes = 8;
 inline constexpr Lane kMaxLanes = kPipelineLanes + 2;
 
 /// Every endpoint takes messages up to this long: a 4 KiB payload and its header. What fits is
-/// cheaper to copy than to announce.
+/// cheaper to copy than to announce. Some wires take longer ones: Transport::longest_message().
 inline constexpr std::size_t kMaxMessage = 4096 + 64;
 
 /// How a peer names one of our registrations: `key` is what the transport's own register_memory
@@ -92,8 +92,9 @@ class Endpoint {
   virtual ~Endpoint() = default;
 
   // --- messages ------------------------------------------------------------------------------
-  /// Sends header and payload as one message, header.size() + payload.size() <= kMaxMessage. Both
-  /// are copied before it returns. False if the peer's mailbox is full for now.
+  /// Sends header and payload as one message, together no longer than the transport's
+  /// longest_message(). Both are copied before it returns. False if the peer's mailbox is full for
+  /// now.
   [[nodiscard]] virtual bool send(ConstBytes header, ConstBytes payload) = 0;
   /// The oldest message that has not been popped; empty span if there is none. Stays valid until
   /// pop(). A message is never empty. Cheap: it is what waiting loops call.
@@ -185,6 +186,10 @@ class Transport {
   /// Reads a peer's describe(). Both ends come to the same answer. What cannot be read is not
   /// reachable.
   [[nodiscard]] virtual Reachable reachable(ConstBytes peer_description) const = 0;
+
+  /// The longest message that its endpoints take, header and payload together; the same on all
+  /// ranks, at least kMaxMessage. Longer where it costs more to ask for the target than to copy.
+  [[nodiscard]] virtual std::size_t longest_message() const { return kMaxMessage; }
 
   [[nodiscard]] virtual SocketNeed sockets() const = 0;
   /// Starts to make a link to `peer` over connected, authenticated, non-blocking sockets (as many

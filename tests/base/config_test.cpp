@@ -137,7 +137,7 @@ TEST(Config, ValuesOutOfRangeSayWhatWasGivenAndWhatIsAllowed) {
       {"PACELINE_IB_GID_INDEX", {"-1", "256", "x"}},
       {"PACELINE_TCP_LINKS", {"0", "9", "two", "1.5", " 2"}},
       {"PACELINE_ALGORITHM", {"star", "binomial tree", "Ring"}},
-      {"PACELINE_EAGER_BYTES", {"4097", "-1", "4K"}},
+      {"PACELINE_EAGER_BYTES", {"131073", "-1", "4K"}},
       {"PACELINE_SEGMENT_BYTES", {"1", "4095", "4097", "16777280", "128K"}},
       {"PACELINE_LANES", {"-1", "9", "99999999999999999999"}},
       {"PACELINE_TIMEOUT", {"0", "-1", "inf", "nan", "604801", "1e300", "10s"}},

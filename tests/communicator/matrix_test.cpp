@@ -35,5 +35,19 @@ INSTANTIATE_TEST_SUITE_P(All, EveryCollective,
                                   std::to_string(std::get<1>(param.param));
                          });
 
+// Between ranks that have nothing but TCP, messages carry up to 128 KiB.
+TEST(LongMessages, CarryEveryCollective) {
+  run_world(
+      3,
+      [](Communicator& comm) {
+        Matrix matrix(comm);
+        EXPECT_EQ(matrix.run({1500, 9000}), "");
+      },
+      [](Config& config) {
+        config.transports = {"tcp"};
+        config.eager_bytes = 131072;
+      });
+}
+
 }  // namespace
 }  // namespace paceline

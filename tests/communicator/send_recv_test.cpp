@@ -467,7 +467,8 @@ TEST_P(SendRecv, CostNothingUntilTheyAreUsed) {
 }
 
 TEST(SendRecvTuning, EverySettingOfEagerBytesWorks) {
-  for (const std::size_t eager : {std::size_t{0}, std::size_t{8}, std::size_t{4096}}) {
+  for (const std::size_t eager :
+       {std::size_t{0}, std::size_t{8}, std::size_t{4096}, std::size_t{131072}}) {
     run_world(
         2,
         [](Communicator& comm) {

@@ -40,7 +40,7 @@ Bytes make_frame(Input& input, RemoteAddress memory) {
     case 1:
       frame.type = tcp::FrameType::message;
       frame.lane = frame.pieces = 0;
-      frame.length = input.word() % (kMaxMessage + 2);
+      frame.length = input.word() % (tcp::kLongestMessage + 2);
       break;
     case 2:
       frame.type = tcp::FrameType::credit;
@@ -76,7 +76,7 @@ void use(Transport& transport, Endpoint& endpoint) {
       before[lane] = now;
     }
     for (ConstBytes message = endpoint.front(); !message.empty(); message = endpoint.front()) {
-      require(message.size() <= kMaxMessage, "a message is within its limit");
+      require(message.size() <= tcp::kLongestMessage, "a message is within its limit");
       endpoint.pop();
     }
     (void)endpoint.signal(0);

@@ -18,6 +18,7 @@ inline Config test_config() {
   Config config;
   config.timeout = std::chrono::seconds(60);
   config.heartbeat_timeout = std::chrono::seconds(30);
+  config.eager_bytes = 4096;  // on all wires: longer data goes by puts, as short tests expect
   return config;
 }
 

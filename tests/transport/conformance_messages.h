@@ -35,7 +35,9 @@ TEST_P(Conformance, MessagesOfEverySizeArriveInOrder) {
   Endpoint& from = fabric.endpoint(0, 1);
   Endpoint& to = fabric.endpoint(1, 0);
   EXPECT_TRUE(to.front().empty());
-  for (std::size_t size = 1; size <= kMaxMessage; size += size < 300 ? 1 : 97) {
+  const std::size_t longest = fabric.transport(0).longest_message();
+  ASSERT_GE(longest, kMaxMessage);
+  for (std::size_t size = 1; size <= longest; size += size < 300 ? 1 : 97 + size / 64) {
     const Bytes message = pattern(size, size);
     const std::size_t header = size / 3;  // where it is cut must not matter
     ASSERT_TRUE(fabric.until([&] {
@@ -46,9 +48,9 @@ TEST_P(Conformance, MessagesOfEverySizeArriveInOrder) {
     ASSERT_TRUE(same(to.front(), message)) << "front() takes nothing away";
     to.pop();
   }
-  fabric.send(from, pattern(kMaxMessage, 7));
+  fabric.send(from, pattern(longest, 7));
   ASSERT_TRUE(fabric.until([&] { return !to.front().empty(); }));
-  EXPECT_TRUE(same(to.front(), pattern(kMaxMessage, 7)));
+  EXPECT_TRUE(same(to.front(), pattern(longest, 7)));
   to.pop();
   fabric.step_some();
   EXPECT_TRUE(to.front().empty());
@@ -63,19 +65,19 @@ TEST_P(Conformance, MessageIsCopiedBeforeSendReturns) {
   EXPECT_TRUE(same(fabric.endpoint(1, 0).front(), pattern(2000, 1)));
 }
 
-TEST_P(Conformance, FullMailboxSaysSoAndRecovers) {
+/// Fills the mailbox with messages of this size and empties it, three times.
+inline void fill_and_empty(Fabric& fabric, std::size_t size) {
   // No mailbox holds more than this: it is memory per peer.
-  constexpr std::size_t kMost = (std::size_t{64} << 20) / kMaxMessage;
+  const std::size_t most = (std::size_t{64} << 20) / size;
   // So many refusals in a row are not a queue that is about to drain.
   constexpr int kFull = 1000;
-  Fabric fabric(GetParam());
   Endpoint& from = fabric.endpoint(0, 1);
   Endpoint& to = fabric.endpoint(1, 0);
   std::size_t sent = 0;
   std::size_t received = 0;
   for (int round = 0; round < 3; ++round) {
-    for (int refused = 0; refused < kFull && sent < kMost;) {
-      if (from.send(pattern(kMaxMessage, sent), {})) {
+    for (int refused = 0; refused < kFull && sent < most;) {
+      if (from.send(pattern(size, sent), {})) {
         ++sent;
         refused = 0;
       } else {
@@ -83,17 +85,27 @@ TEST_P(Conformance, FullMailboxSaysSoAndRecovers) {
         fabric.step();
       }
     }
-    ASSERT_LT(sent, kMost) << "the mailbox never filled";
+    ASSERT_LT(sent, most) << "the mailbox never filled";
     ASSERT_GT(sent, received);
     while (received < sent) {
       ASSERT_TRUE(fabric.until([&] { return !to.front().empty(); }));
-      ASSERT_TRUE(same(to.front(), pattern(kMaxMessage, received))) << received;
+      ASSERT_TRUE(same(to.front(), pattern(size, received))) << received;
       to.pop();
       ++received;
     }
   }
   fabric.step_some();
   EXPECT_TRUE(to.front().empty());
+}
+
+TEST_P(Conformance, FullMailboxSaysSoAndRecovers) {
+  Fabric fabric(GetParam());
+  fill_and_empty(fabric, kMaxMessage);
+}
+
+TEST_P(Conformance, SoDoesOneFullOfTheLongest) {
+  Fabric fabric(GetParam());
+  fill_and_empty(fabric, fabric.transport(0).longest_message());
 }
 
 /// One direction of traffic: message i has a size and content that follow from (salt, i).

@@ -50,9 +50,9 @@ void check_put(const Frame& f) {
 }
 
 void check_message(const Frame& f) {
-  if (f.length == 0 || f.length > kMaxMessage) {
+  if (f.length == 0 || f.length > kLongestMessage) {
     reject("a message of " + std::to_string(f.length) + " bytes; 1 to " +
-           std::to_string(kMaxMessage) + " are allowed");
+           std::to_string(kLongestMessage) + " are allowed");
   }
   if (f.lane != 0 || f.pieces != 0 || f.address != 0 || f.key != 0)
     reject("a message's spare field");

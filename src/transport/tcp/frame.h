@@ -6,7 +6,7 @@
 //        1     1  type       1                   2            3            4
 //        2     1  lane       0..9                0            0            the put's
 //        3     1  pieces     1..255              0            0            0
-//        4     4  length     of this piece       1..4160      0            0
+//        4     4  length     of this piece       1..131136     0            0
 //        8     8  sequence   of put on its lane  of message   total popped the put's
 //       16     8  address    of this piece       0            0            the put's
 //       24     8  key        target's            0            0            the put's
@@ -25,7 +25,7 @@
 namespace paceline::transport::tcp {
 
 /// Raised whenever a frame or its meaning changes; ends of different versions do not link.
-inline constexpr std::uint16_t kVersion = 1;
+inline constexpr std::uint16_t kVersion = 2;
 
 enum class FrameType : std::uint8_t {
   put = 1,      ///< a put or one piece of it
@@ -48,6 +48,10 @@ struct Frame {
 inline constexpr std::size_t kFrameBytes = 32;
 using FrameImage = std::array<std::byte, kFrameBytes>;
 
+/// Longest message: a payload of 128 KiB and its header. An all_reduce of that much between two
+/// ranks takes two thirds of the time that it takes with an announcement first; of twice as much,
+/// the same time.
+inline constexpr std::size_t kLongestMessage = 128 * 1024 + 64;
 /// Longest piece. Keeps `length` far from overflow, and more than one turn of progress can move.
 inline constexpr std::size_t kMaxPiece = std::size_t{1} << 30;
 /// So many pieces fit in the header's byte.

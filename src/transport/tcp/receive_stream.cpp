@@ -4,7 +4,6 @@
 #include <sys/uio.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -25,23 +24,22 @@ ReceiveStream::State ReceiveStream::receive(FrameHandler& handler) {
     std::memmove(buffer_.get(), buffer_.get() + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
-    std::array<iovec, 2> parts;
-    std::size_t count = 0;
     std::size_t wanted = 0;
-    bool whole = true;
+    std::size_t space = kBufferBytes - end_;
+    iovec parts[2] = {{}, {buffer_.get() + end_, space}};
+    ssize_t n = 0;
     if (frame_) {
       const std::size_t rest = frame_->length - offset_;
       wanted = std::min(rest, turn);
-      whole = wanted == rest;
-      parts[count++] = {handler.place(stream_, *frame_, offset_), wanted};
+      parts[0] = {handler.place(stream_, *frame_, offset_), wanted};
+      if (wanted < rest) space = 0;  // what follows is still payload
+      msghdr message{};
+      message.msg_iov = parts;
+      message.msg_iovlen = space == 0 ? 1 : 2;
+      n = ::recvmsg(socket_, &message, MSG_DONTWAIT);
+    } else {  // the same with less to do: this is what waiting loops do
+      n = ::recv(socket_, parts[1].iov_base, space, MSG_DONTWAIT);
     }
-    const std::size_t space = whole ? kBufferBytes - end_ : 0;
-    if (whole) parts[count++] = {buffer_.get() + end_, space};
-
-    msghdr message{};
-    message.msg_iov = parts.data();
-    message.msg_iovlen = count;
-    const ssize_t n = ::recvmsg(socket_, &message, MSG_DONTWAIT);
     if (n < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) return State::drained;

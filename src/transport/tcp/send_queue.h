@@ -54,6 +54,9 @@ class SendQueue {
   [[nodiscard]] Written write(const iovec* parts, std::size_t count) const;
   [[nodiscard]] Written write_now(const FrameImage& header, ConstBytes first,
                                   ConstBytes second) const;
+  /// Makes the system call until no signal interrupts it.
+  template <class Call>
+  [[nodiscard]] static Written insist(Call call);
   void drop_sent(std::size_t bytes);
 
   int socket_;
