@@ -209,7 +209,9 @@ void Acceptor::count_refusal(const Place& place, const std::string& why, bool st
 
 // The channel is closed by now or is closed here; it may be the one whose callback this is.
 void Acceptor::drop(Place place, const std::string& why) {
-  if (!place->greeted) count_refusal(place, why, true);  // else it has been counted already
+  // One of the job's that no longer needs what it came for leaves, too. Who was refused has been
+  // counted already.
+  if (!place->greeted) count_refusal(place, why, !place->channel->left());
   place->channel->close();
   const std::shared_ptr<Channel> keep = place->channel;
   pending_.erase(place);

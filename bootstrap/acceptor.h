@@ -34,8 +34,8 @@ class Acceptor {
     std::function<std::optional<Refusal>(const Hello&)> judge = {};
     /// In: connected, authenticated, non-blocking, nothing read beyond the handshake.
     std::function<void(const Hello&, UniqueFd, const SocketAddress& from)> accepted = {};
-    /// Not in: who, and why. `stranger`: it did not know the secret or made no sense; else it is
-    /// one of the job's that came too early or too late.
+    /// Not in: who, and why. `stranger`: it did not know the secret or made no sense; else it may
+    /// be one of the job's that came too early or too late, or has left again.
     std::function<void(const std::string& who_and_why, bool stranger)> refused = {};
   };
 

@@ -126,6 +126,7 @@ bool Channel::read_some() {
     if (n > 0) {
       received_ += static_cast<std::size_t>(n);
     } else if (n == 0) {
+      left_ = true;
       end("its end of the connection closed");
       return false;
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {

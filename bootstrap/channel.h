@@ -45,6 +45,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
   [[nodiscard]] bool flushed() const { return sent_ == out_.size(); }
   [[nodiscard]] bool is_open() const { return static_cast<bool>(fd_); }
   [[nodiscard]] int fd() const { return fd_.get(); }
+  /// It ended because the other end closed it.
+  [[nodiscard]] bool left() const { return left_; }
 
  private:
   Channel(ServiceClient& service, UniqueFd fd, std::size_t limit, Events events);
@@ -69,6 +71,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   bool write_broken_ = false;
   bool want_write_ = false;
   bool finishing_ = false;
+  bool left_ = false;
   std::string farewell_ = "closed";  // what `closed` says after finish()
 };
 

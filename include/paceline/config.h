@@ -76,6 +76,10 @@ struct PACELINE_API Config {
   IbNotify ib_notify = IbNotify::automatic;
   /// Parallel TCP streams per pair of ranks, 1..8. PACELINE_TCP_LINKS.
   int tcp_links = 2;
+  /// How TCP reacts to a full network, by the kernel's name for it: "reno", "cubic", "bbr", as far
+  /// as /proc/sys/net/ipv4/tcp_allowed_congestion_control has it. Empty: the system's choice.
+  /// PACELINE_TCP_CONGESTION.
+  std::string tcp_congestion;
 
   // --- how collectives run (rank 0's values are used by all ranks) ---------------------------
   /// PACELINE_ALGORITHM=ring|recursive_doubling|direct; automatic chooses by what the cost model

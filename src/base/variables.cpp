@@ -29,6 +29,7 @@ constexpr std::size_t kMaxHostId = 128;
 // The GID table index is a byte in the address handle of a queue pair.
 constexpr int kMaxGidIndex = 255;
 constexpr int kMaxLinks = 8;
+constexpr std::size_t kMaxCongestionName = 15;  // TCP_CA_NAME_MAX without its end
 constexpr std::size_t kMaxEagerBytes = 131072;  // the largest payload of any transport's message
 constexpr std::size_t kMinSegmentBytes = 4 * 1024;
 constexpr std::size_t kMaxSegmentBytes = 16 * 1024 * 1024;
@@ -226,6 +227,12 @@ constexpr std::array kVariables = {
              [](C& c, Text t) { return read_number<int>(c.tcp_links, t); },
              [](const C& c) { return within(c.tcp_links, 1, kMaxLinks); },
              [](const C& c) { return std::to_string(c.tcp_links); }},
+    Variable{"PACELINE_TCP_CONGESTION", "tcp_congestion",
+             "a name out of /proc/sys/net/ipv4/tcp_allowed_congestion_control",
+             "The congestion control of TCP links. Empty: the system's. See tuning.md.",
+             [](C& c, Text t) { return read_text(c.tcp_congestion, t); },
+             [](const C& c) { return valid_name(c.tcp_congestion, kMaxCongestionName); },
+             [](const C& c) { return c.tcp_congestion; }},
     Variable{
         "PACELINE_ALGORITHM", "algorithm",
         "automatic, ring, recursive_doubling, direct, binomial, halving_doubling, tree, bruck, "

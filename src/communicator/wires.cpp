@@ -34,7 +34,7 @@ MadeTransport make_transport(WireNumber number, const Config& config, const std:
         return {transport::make_verbs_transport(options), ""};
       }
       case WireNumber::tcp:
-        return {transport::make_tcp_transport({config.tcp_links}), ""};
+        return {transport::make_tcp_transport({config.tcp_links, config.tcp_congestion}), ""};
     }
   } catch (const Error& error) {
     return {nullptr, error.what()};

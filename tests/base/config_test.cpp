@@ -60,6 +60,7 @@ TEST(Config, EveryVariableSetsItsField) {
                                  {"PACELINE_IB_GID_INDEX", "3"},
                                  {"PACELINE_IB_NOTIFY", "send"},
                                  {"PACELINE_TCP_LINKS", "4"},
+                                 {"PACELINE_TCP_CONGESTION", "reno"},
                                  {"PACELINE_ALGORITHM", "ring"},
                                  {"PACELINE_EAGER_BYTES", "0"},
                                  {"PACELINE_TUNING", "/etc/paceline.tuning"},
@@ -85,6 +86,7 @@ TEST(Config, EveryVariableSetsItsField) {
   EXPECT_EQ(c.ib_gid_index, 3);
   EXPECT_EQ(c.ib_notify, IbNotify::send);
   EXPECT_EQ(c.tcp_links, 4);
+  EXPECT_EQ(c.tcp_congestion, "reno");
   EXPECT_EQ(c.algorithm, Algorithm::ring);
   EXPECT_EQ(c.eager_bytes, 0U);
   EXPECT_EQ(c.tuning, "/etc/paceline.tuning");

@@ -6,6 +6,8 @@
 #include <sys/time.h>
 
 #include <array>
+#include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "bootstrap/dial.h"
@@ -127,6 +129,31 @@ TEST_F(Strangers, HarmNobodyWhileAJobStarts) {
   expect_all_met(ranks);
   for (const SocketAddress& address : listeners_of_this_process()) molest(address, kept);
   expect_gathers(ranks, "after strangers");
+}
+
+// Ranks drop what they no longer need, links at the end of a job among it: that is no news.
+TEST_F(Strangers, WhoLeavesIsNotWarnedOf) {
+  const std::string path = testing::TempDir() + "strangers_log." + std::to_string(::getpid());
+  Config config = configs_of(2, free_root())[0];
+  config.timeout = std::chrono::milliseconds(500);  // the other rank never comes
+  config.log_file = path;
+  const SocketAddress root = resolve(config.root).front();
+  std::thread visitors([&] {
+    while (!knock(root)) std::this_thread::sleep_for(milliseconds(2));
+    DialerHandshake half("whatever it may be", plausible(Purpose::control));
+    put(knock(root), encode_frame(FrameType::hello, half.hello_payload()));
+    put(knock(root), to_bytes("GET / HTTP/1.1\r\n\r\n"));
+  });
+  {
+    const Logger log(config, "world");
+    EXPECT_THROW((void)create(config, nullptr, "world", log), Error);
+  }
+  visitors.join();
+  std::ifstream file(path);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_TRUE(contains(text, "it does not speak Paceline")) << text;
+  EXPECT_FALSE(contains(text, "connection closed")) << text;
+  (void)std::remove(path.c_str());
 }
 
 TEST_F(Strangers, AreToldWhy) {

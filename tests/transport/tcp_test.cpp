@@ -346,6 +346,31 @@ TEST(TcpLinks, LargePutsUseSeveralLinksAndSmallOnesOne) {
   EXPECT_EQ(spread(0, 4 * kMinPiece), (std::vector<ssize_t>{k, k, k, k}));
 }
 
+// --- congestion control
+
+TEST(TcpCongestion, IsTheOneThatWasAskedFor) {
+  const auto transport =
+      make_tcp_transport({.links = 1, .congestion = "reno"});  // all kernels have it
+  auto [dialed, accepted] = conformance::stream_pairs(transport->sockets());
+  const int ours = dialed[0].get();
+  const auto connector = transport->connect(1, Role::dialer, std::move(dialed));
+  char name[16] = {};
+  socklen_t length = sizeof name;
+  ASSERT_EQ(::getsockopt(ours, IPPROTO_TCP, TCP_CONGESTION, name, &length), 0);
+  EXPECT_STREQ(name, "reno");
+}
+
+TEST(TcpCongestion, ThatIsNotThereIsSaidBeforeAnyLink) {
+  try {
+    (void)make_tcp_transport({.links = 1, .congestion = "renault"});
+    FAIL() << "no error came";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::invalid_configuration);
+    EXPECT_TRUE(says(error, "\"renault\"")) << error.what();
+    EXPECT_TRUE(says(error, "reno")) << error.what();
+  }
+}
+
 // --- limits
 
 TEST(TcpLimits, QueueIsBoundedAndDrains) {

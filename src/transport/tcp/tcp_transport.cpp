@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <string>
 #include <utility>
 
@@ -129,7 +130,8 @@ class TcpConnector final : public Connector {
 
 class TcpTransport final : public Transport {
  public:
-  explicit TcpTransport(const TcpOptions& options) : links_(options.links) {
+  explicit TcpTransport(const TcpOptions& options)
+      : links_(options.links), congestion_(options.congestion) {
     if (links_ < 1 || links_ > kMaxLinks) {
       throw Error(ErrorCode::invalid_configuration, "tcp_links is " + std::to_string(links_) +
                                                         "; 1 to " + std::to_string(kMaxLinks) +
@@ -141,6 +143,7 @@ class TcpTransport final : public Transport {
                   std::string("the tcp transport got no descriptor: epoll_create1: ") +
                       std::strerror(errno));
     }
+    try_congestion_control();
   }
 
   std::string_view name() const override { return "tcp"; }
@@ -183,6 +186,7 @@ class TcpTransport final : public Transport {
       // families have no such option and no such wait.
       const int on = 1;
       (void)::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+      if (!congestion_.empty()) (void)choose_congestion_control(socket.get());
     }
     return std::make_unique<TcpConnector>(hub_, peer, std::move(sockets));
   }
@@ -221,6 +225,26 @@ class TcpTransport final : public Transport {
   }
 
  private:
+  [[nodiscard]] bool choose_congestion_control(int socket) const {
+    return ::setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, congestion_.data(),
+                        static_cast<socklen_t>(congestion_.size())) == 0;
+  }
+
+  /// On a socket that is good for nothing else: what is wrong is said before any link is made.
+  void try_congestion_control() const {
+    if (congestion_.empty()) return;
+    const UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (socket && choose_congestion_control(socket.get())) return;
+    const int error = errno;
+    std::ifstream file("/proc/sys/net/ipv4/tcp_allowed_congestion_control");
+    std::string allowed;
+    std::getline(file, allowed);
+    throw Error(
+        ErrorCode::invalid_configuration,
+        "PACELINE_TCP_CONGESTION is \"" + congestion_ + "\": " + std::strerror(error) +
+            "; this kernel allows: " + (allowed.empty() ? "nothing that it names" : allowed));
+  }
+
   /// As many as one turn serves; the rest is ready in the next.
   static constexpr int kEvents = 32;
   /// One turn in so many looks at all links, if the others ask only the one that they wait for.
@@ -234,6 +258,7 @@ class TcpTransport final : public Transport {
   }
 
   int links_;
+  std::string congestion_;
   int turns_asked_ = 0;
   std::shared_ptr<Hub> hub_ = std::make_shared<Hub>();
 };
