@@ -61,7 +61,8 @@ struct Hub {
   std::vector<TcpEndpoint*> endpoints;
   /// How many endpoints want tend() to be called.
   std::size_t restless = 0;
-  /// Since the last progress() a link has been asked for a message, without finding one before.
+  /// Somebody waits for a message: front() found none in a mailbox since the last progress(), and
+  /// asked the link that it would come by.
   bool asked = false;
   MessagePool messages;
   Lingering lingering;
