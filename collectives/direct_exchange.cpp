@@ -41,7 +41,7 @@ class DirectExchange final : public Schedule {
       const int peer = after(i - 1);
       return {.kind = StepKind::put,
               .peer = peer,
-              .source = gathers_ ? output(rank_) : block(shape_, Buffer::input, peer),
+              .source = block(shape_, Buffer::input, gathers_ ? 0 : peer),
               .target = output(rank_),
               .elidable = gathers_};
     }

@@ -19,9 +19,20 @@ Reach peers(const EdgeReach& edge, Buffer buffer) {
   return mine(mirrored(edge), buffer);
 }
 
-/// Both ends ask this one question, of the same output: the one that is written.
-bool through_shadow(const Slice& target, Reach output) {
-  return target.buffer == Buffer::output && target.length > 0 && output == Reach::staged;
+/// How a slice that is put into gets what is put there. Both ends ask this one question, of the
+/// same slice.
+LoweredWait filling(const Slice& target, Reach output, std::uint64_t shortest_fetched) {
+  if (target.buffer != Buffer::output || target.length == 0) return LoweredWait::nothing;
+  switch (output) {
+    case Reach::mapped:
+    case Reach::puttable:
+      return LoweredWait::nothing;
+    case Reach::staged:
+      return LoweredWait::copy;
+    case Reach::fetched:
+      return target.length < shortest_fetched ? LoweredWait::copy : LoweredWait::fetch;
+  }
+  return LoweredWait::nothing;
 }
 
 /// Whether a reduce on this side stores results into the peer's output or its shadow. The shadow
@@ -39,12 +50,15 @@ EdgeReach mirrored(const EdgeReach& edge) {
           .my_scratch = edge.peer_scratch,
           .peer_input = edge.my_input,
           .peer_output = edge.my_output,
-          .peer_scratch = edge.my_scratch};
+          .peer_scratch = edge.my_scratch,
+          .shortest_fetched = edge.shortest_fetched};
 }
 
 LoweredPut lower_put(const Step& put, const EdgeReach& edge) {
+  const LoweredWait filled = filling(put.target, edge.peer_output, edge.shortest_fetched);
   LoweredPut lowered{.carries_data = put.kind == StepKind::put,
-                     .into_shadow = through_shadow(put.target, edge.peer_output)};
+                     .into_shadow = filled != LoweredWait::nothing,
+                     .by_reference = filled == LoweredWait::fetch};
   if (put.elidable) {
     const bool needless = put.target.buffer == Buffer::output
                               ? stores_results(edge)
@@ -54,8 +68,8 @@ LoweredPut lower_put(const Step& put, const EdgeReach& edge) {
   return lowered;
 }
 
-bool lowered_wait_copies(const Step& wait, const EdgeReach& edge) {
-  return through_shadow(wait.target, edge.my_output);
+LoweredWait lower_wait(const Step& wait, const EdgeReach& edge) {
+  return filling(wait.target, edge.my_output, edge.shortest_fetched);
 }
 
 LoweredOperand lower_source(const Operand& operand, const EdgeReach& edge) {

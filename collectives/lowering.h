@@ -8,6 +8,10 @@
 //   step                               peer's memory is…   becomes
 //   put(mine -> peer's output)         reachable           put
 //                                      staged              put into the shadow; the peer copies
+//                                      fetched             put into the shadow where the data is;
+//                                                            the peer fetches it from there, unless
+//                                                            it is too short to be worth it: as
+//                                                            staged
 //   elidable put, result already       mapped              signal
 //     stored in peer's output          staged, shadow      signal; the peer copies from its shadow
 //                                        mapped
@@ -23,6 +27,11 @@
 //                                      else                dropped; the put carries it
 //   wait, target in my output          I am staged for     then copy shadow -> output
 //                                        that peer
+//                                      I fetch from it     then fetch what the shadow names
+//
+// What is fetched is read by the peer when it comes to it. So the source of such a put may be
+// written over only when its owner has heard from the peer after that, which a flush does not say;
+// the verifier sees to it. At the end of the operation the engine does (put_fetch.cpp).
 #pragma once
 
 #include <cstdint>
@@ -36,6 +45,7 @@ enum class Reach : std::uint8_t {
   mapped,    ///< loaded, stored and put into
   puttable,  ///< put into only
   staged,    ///< neither: through the shadow
+  fetched,   ///< neither: its owner reads what is put there from where that lies
 };
 
 /// What the two ends of an edge know of each other's buffers; both know all six.
@@ -49,6 +59,8 @@ struct EdgeReach {
   Reach peer_input = Reach::staged;
   Reach peer_output = Reach::staged;
   Reach peer_scratch = Reach::puttable;
+  /// Elements of the shortest slice that is fetched; at least one.
+  std::uint64_t shortest_fetched = 1;
 };
 
 /// The edge seen from its other end.
@@ -56,13 +68,19 @@ EdgeReach mirrored(const EdgeReach& edge);
 
 /// put, signal -> what to post.
 struct LoweredPut {
-  bool carries_data = true;  ///< false: only the signal
-  bool into_shadow = false;  ///< target is the shadow of Step::target, else Step::target itself
+  bool carries_data = true;   ///< false: only the signal
+  bool into_shadow = false;   ///< target is the shadow of Step::target, else Step::target itself
+  bool by_reference = false;  ///< what goes there is where the source lies, not the source
 };
 LoweredPut lower_put(const Step& put, const EdgeReach& edge);
 
-/// wait -> whether target must be copied out of my shadow afterwards.
-bool lowered_wait_copies(const Step& wait, const EdgeReach& edge);
+/// wait -> what must be done with the target afterwards.
+enum class LoweredWait : std::uint8_t {
+  nothing,  ///< it is filled
+  copy,     ///< its shadow holds the data
+  fetch,    ///< its shadow says where the data is
+};
+LoweredWait lower_wait(const Step& wait, const EdgeReach& edge);
 
 /// One operand of a reduce, of an owner that is not me.
 enum class LoweredOperand : std::uint8_t {

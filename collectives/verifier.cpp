@@ -193,7 +193,7 @@ void Run::leave() {
 
 void Run::post(const Step& step) {
   const LoweredPut lowered = lower_put(step, reach(step.peer));
-  const std::uint32_t transfer = order_.post(rank_, step.peer);
+  const std::uint32_t transfer = order_.post(rank_, step.peer, lowered.by_reference);
   if (lowered.carries_data) {
     const Access put{Access::kPut, transfer};
     load(place(rank_, step.source), put);
@@ -229,7 +229,9 @@ void Run::wait(const Step& step) {
     throw Violation{"gets what fills its " + describe(message.target) + " instead"};
   }
   order_.receive(message.transfer);
-  if (lowered_wait_copies(step, reach(step.peer))) {
+  // What is fetched takes the same way here: it was as it is now when it was put, since nobody may
+  // have written it since.
+  if (lower_wait(step, reach(step.peer)) != LoweredWait::nothing) {
     const Access now{rank_, order_.now(rank_)};
     load(place(rank_, step.target, true), now);
     store(place(rank_, step.target), now);

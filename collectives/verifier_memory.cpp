@@ -191,7 +191,8 @@ void Memory::end(int owner, int number) {
     return Place{{owner, layout_.slice(owner, buffer, k)}, false, number};
   };
   const auto require_idle = [&](Buffer buffer, std::size_t k, const Access& access, bool over) {
-    // The sources of the owner's own puts are left to the flush at the end of the operation.
+    // The sources of the owner's own puts are left to what comes at the end of the operation: the
+    // flush, and for those that are fetched the engine's release.
     const bool own = access.rank == Access::kPut && order_.transfer(access.when).from == owner;
     if (!access.exists() || own || over) return;
     throw Violation{"ends the instance while " + describe(place(buffer, k)) +

@@ -30,10 +30,10 @@ void Order::release(std::uint32_t clock) {
   if (--clocks_[clock].uses == 0) free_.push_back(clock);
 }
 
-std::uint32_t Order::post(int from, int to) {
+std::uint32_t Order::post(int from, int to, bool fetched) {
   const std::uint32_t clock = clock_[index(from)];
   ++clocks_[clock].uses;
-  transfers_.push_back({from, now(from), to, 0});
+  transfers_.push_back({from, now(from), to, 0, fetched});
   carried_.push_back(clock);
   return static_cast<std::uint32_t>(transfers_.size() - 1);
 }
@@ -71,6 +71,7 @@ bool Order::read_over(const Access& read, int rank) const {
   if (write_over(read, rank)) return true;
   if (read.rank != Access::kPut) return false;
   const Transfer& put = transfers_[read.when];
+  if (put.fetched) return false;
   const std::vector<Tick>& flushes = flushes_[index(put.from)];
   const auto flush = std::upper_bound(flushes.begin(), flushes.end(), put.posted);
   return flush != flushes.end() && knows(rank, put.from, *flush);

@@ -9,7 +9,7 @@
 //
 // A put is not one event but the time between the put and the peer's matching wait; an access to
 // its target must be before the first or after the second. Its source may also be written over
-// after a flush by its rank.
+// after a flush by its rank, unless the peer fetches it from there (lowering.h).
 #pragma once
 
 #include <array>
@@ -39,6 +39,7 @@ struct Transfer {
   Tick posted = 0;
   std::int32_t to = 0;
   Tick received = 0;  ///< 0: not yet
+  bool fetched = false;
 };
 
 class Order {
@@ -56,7 +57,7 @@ class Order {
   }
 
   /// A put or signal at the present step of `from`: its number.
-  std::uint32_t post(int from, int to);
+  std::uint32_t post(int from, int to, bool fetched);
   /// The matching wait at the present step of the receiver.
   void receive(std::uint32_t transfer);
   void flush(int rank) { flushes_[index(rank)].push_back(now(rank)); }

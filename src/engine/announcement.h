@@ -18,11 +18,12 @@
 //                 scratches, half of that offset each), then how many elements the sender gives to
 //                 the receiver, and how many it gets from it. The last two are 0 unless blocks have
 //                 a length per rank; then the input and the output are the blocks that these two
-//                 ranks exchange. cell: {address, key}
+//                 ranks exchange. The output's key may be kFetched. cell: {address, key}
 //
 // Integers are in network order.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -32,10 +33,14 @@
 
 namespace paceline::engine {
 
-inline constexpr std::uint8_t kMessageVersion = 1;
+inline constexpr std::uint8_t kMessageVersion = 2;
 inline constexpr std::size_t kHeaderBytes = 32;
 inline constexpr std::size_t kAnnouncementBytes = 80;
-inline constexpr std::size_t kCellAddressBytes = 16;
+inline constexpr std::size_t kAddressBytes = 16;
+
+/// In place of the key of an output that peers cannot put into: its owner reads from their memory
+/// what they say is there (collectives/lowering.h). No transport gives out this key.
+inline constexpr std::uint64_t kFetched = ~std::uint64_t{0};
 
 enum class MessageKind : std::uint8_t {
   eager = 1,         ///< a put's data, travelling with the header
@@ -45,6 +50,17 @@ enum class MessageKind : std::uint8_t {
 
 inline std::uint64_t network_order(std::uint64_t v) {
   return std::endian::native == std::endian::little ? __builtin_bswap64(v) : v;
+}
+
+/// An address and a key as they travel beside announcements.
+using AddressWords = std::array<std::uint64_t, 2>;
+inline AddressWords to_words(const transport::RemoteAddress& a) {
+  return {network_order(a.address), network_order(a.key)};
+}
+inline transport::RemoteAddress read_address(const std::byte* from) {
+  AddressWords words;
+  std::memcpy(words.data(), from, sizeof words);
+  return {network_order(words[0]), network_order(words[1])};
 }
 
 /// The header as the four words that it is compared and copied as.

@@ -123,11 +123,7 @@ bool Engine::advance(Operation& operation) {
   if (operation.phase_ == Phase::flushing) {
     // A message was copied when it was sent; a put needs its source until it has left.
     if (!operation.plan_->eager()) {
-      for (int peer : operation.plan_->peers()) {
-        if (edge(peer).endpoint->flushed()) continue;
-        operation.waiting_for_ = peer;
-        return moved;
-      }
+      if (!PutRun(*this, operation).finish()) return moved;
     }
     finish(operation);
     return true;

@@ -21,9 +21,9 @@ bool Engine::connect(Edge& e) {
   }
   std::byte* const cell = cell_of(e.peer);
   const transport::Registration* registration = cells_->registration(e.transport);
-  const std::uint64_t words[2] = {
-      network_order(reinterpret_cast<std::uintptr_t>(cell)),
-      network_order(registration == nullptr ? transport::kNoKey : registration->key())};
+  const AddressWords words =
+      to_words({reinterpret_cast<std::uintptr_t>(cell),
+                registration == nullptr ? transport::kNoKey : registration->key()});
   const Header header = Header::make(MessageKind::cell, sizeof words, 0, 0, Call{});
   try {
     e.greeted = e.endpoint->send(header.bytes(), std::as_bytes(std::span(words)));
@@ -37,13 +37,11 @@ bool Engine::connect(Edge& e) {
 // The peer's greeting: whoever first looks at a link's messages finds it in front.
 bool Engine::take_cell(Edge& e) {
   const ConstBytes message = e.endpoint->front();
-  if (message.size() != kHeaderBytes + kCellAddressBytes) return false;
+  if (message.size() != kHeaderBytes + kAddressBytes) return false;
   const Header header = Header::read(message.data());
   if (header.version() != kMessageVersion || header.kind() != MessageKind::cell) return false;
   if (e.cell.key != transport::kNoKey) return false;  // once only
-  std::uint64_t words[2];
-  std::memcpy(words, message.data() + kHeaderBytes, sizeof words);
-  e.cell = {network_order(words[0]), network_order(words[1])};
+  e.cell = read_address(message.data() + kHeaderBytes);
   e.endpoint->pop();
   return true;
 }

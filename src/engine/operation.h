@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "engine/announcement.h"
 #include "engine/call.h"
 #include "engine/completion.h"
 #include "engine/extents.h"
@@ -71,6 +73,9 @@ class Operation final : public Completion {
     phase_ = Phase::linking;
     eager_step_ = 0;
     announced_ = 0;
+    released_ = 0;
+    flushed_ = 0;
+    references_.clear();
     lanes_.clear();
     waiting_for_ = Error::kNoRank;
     staged_output_ = false;
@@ -104,6 +109,10 @@ class Operation final : public Completion {
   std::size_t eager_step_ = 0;
   // announced
   std::size_t announced_ = 0;  ///< peers told so far
+  std::size_t released_ = 0;   ///< peers told that everything has been fetched from them
+  std::size_t flushed_ = 0;    ///< peers that need nothing of this rank any more
+  /// What puts by reference carry; a deque, since they must not move until they are flushed.
+  std::deque<AddressWords> references_;
   std::vector<LaneState> lanes_;
   std::uint64_t instances_ = 0;
   std::shared_ptr<memory::Region> input_region_;

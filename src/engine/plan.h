@@ -24,6 +24,9 @@ struct PlanOptions {
   int size = 1;
   std::size_t eager_bytes = 4096;
   std::size_t segment_bytes = 128 * 1024;
+  /// The shortest slice that is fetched (put_fetch.cpp): below it, a second copy costs less than a
+  /// system call that looks up pages. All ranks have the same, at least kAddressBytes.
+  std::size_t fetch_bytes = 32 * 1024;
   int lanes = 2;
   /// In place of segment_bytes and lanes; null: those. Outlives the engine.
   const collectives::Choices* choices = nullptr;

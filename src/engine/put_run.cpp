@@ -6,6 +6,7 @@ namespace paceline::engine {
 
 using collectives::Buffer;
 using collectives::LoweredOperand;
+using collectives::LoweredWait;
 using collectives::Operand;
 using collectives::Reach;
 using collectives::Schedule;
@@ -32,6 +33,7 @@ constexpr std::uint64_t kMostScratch = std::uint64_t{1} << 48;
 
 Reach reach_of(const RemoteAddress& address, bool maps) {
   if (address.key == transport::kNoKey) return Reach::staged;
+  if (address.key == kFetched) return Reach::fetched;
   return maps ? Reach::mapped : Reach::puttable;
 }
 
@@ -51,6 +53,7 @@ Announcement PutRun::describe(const Edge& edge) const {
     a.given = extents_->given_to(edge.peer);
     a.got = extents_->got_from(edge.peer);
   }
+  if (a.output.key == transport::kNoKey && fetches(edge)) a.output.key = kFetched;
   a.scratch = address_of(engine_.scratch_->data(), engine_.scratch_.get(), edge.transport);
   a.lane_stride = plan.lane_stride();
   a.shadow_offset = plan.shadow_offset();
@@ -107,6 +110,7 @@ void PutRun::bind(Edge& edge, const Announcement& announcement) {
   edge.reach.peer_input = reach_of(announcement.input, maps);
   edge.reach.peer_output = reach_of(announcement.output, maps);
   edge.reach.peer_scratch = reach_of(announcement.scratch, maps);
+  edge.reach.shortest_fetched = shortest_fetched();
   edge.input = edge.output = edge.scratch = nullptr;
   edge.bound_for = operation_.sequence_ + 1;
 }
@@ -179,6 +183,7 @@ bool PutRun::advance() {
     operation_.waiting_for_ = peer;
     if (!bound(engine_.edge(peer))) return moved;
   }
+  if (!release()) return moved;
   operation_.phase_ = Phase::flushing;
   return true;
 }
@@ -236,6 +241,7 @@ bool PutRun::put(const Step& step, Lane lane, std::uint64_t instance) {
                                        clipped(step.target, instance, step.peer));
   if (!lowered.carries_data || count == 0) return edge.endpoint->signal(lane);
   const std::byte* source = at(mine(lane, instance), step.source, instance);
+  if (lowered.by_reference) return put_reference(edge, step, source, lane, instance);
   return edge.endpoint->put(lane, {source, bytes(count)}, registration_of(edge, step.source.buffer),
                             remote(edge, step.target, lowered.into_shadow, lane, instance));
 }
@@ -246,13 +252,21 @@ bool PutRun::wait(const Step& step, Lane lane, std::uint64_t instance) {
   // The peer's put needs nothing of its announcement here, but what must be copied does.
   if (!bound(edge)) return false;
   if (edge.endpoint->arrived(lane) <= edge.consumed[lane]) return false;
-  ++edge.consumed[lane];
   const std::uint64_t count = clipped(step.target, instance, engine_.options_.rank);
-  if (count != 0 && collectives::lowered_wait_copies(step, edge.reach)) {
-    const Bases bases = mine(lane, instance);
-    engine_.scratch_->kind().copy(at(bases, step.target, instance),
-                                  bases.shadow + bytes(step.target.offset), bytes(count));
+  const Bases bases = mine(lane, instance);
+  std::byte* const target = at(bases, step.target, instance);
+  const std::byte* const shadow = bases.shadow + bytes(step.target.offset);
+  switch (count == 0 ? LoweredWait::nothing : collectives::lower_wait(step, edge.reach)) {
+    case LoweredWait::nothing:
+      break;
+    case LoweredWait::copy:
+      engine_.scratch_->kind().copy(target, shadow, bytes(count));
+      break;
+    case LoweredWait::fetch:
+      if (!fetch(edge, shadow, {target, bytes(count)})) return false;
+      break;
   }
+  ++edge.consumed[lane];
   return true;
 }
 

@@ -17,6 +17,8 @@ class PutRun {
   /// Reads the peers' announcements and moves every lane as far as it goes; true if any moved.
   /// Sets the phase to flushing when all lanes are done.
   bool advance();
+  /// In the phase flushing: true once no peer needs the buffers of this rank any more.
+  bool finish();
   /// True once the peer has announced this operation.
   bool bound(Edge& edge);
 
@@ -35,6 +37,14 @@ class PutRun {
   void bind(Edge& edge, const Announcement& announcement);
   bool map(Edge& edge, collectives::Buffer buffer);
   void compare_lengths(const Edge& edge, const Announcement& theirs) const;
+  /// Reads from the peer's memory what `reference` names; false: not yet.
+  /// Tells the peers from whose memory was fetched that it may be written over.
+  bool release();
+  bool fetch(Edge& edge, const std::byte* reference, std::span<std::byte> target);
+  [[nodiscard]] bool fetches(const Edge& edge) const;
+  [[nodiscard]] std::uint64_t shortest_fetched() const;
+  bool put_reference(Edge& edge, const collectives::Step& step, const std::byte* source,
+                     transport::Lane lane, std::uint64_t instance);
   void require_scratch(const Edge& edge, std::uint64_t needed, std::uint64_t given) const;
 
   bool advance_lane(transport::Lane lane, LaneState& state);

@@ -132,8 +132,8 @@ class Endpoint {
     (void)remote, (void)length;
     return nullptr;
   }
-  /// True if get() works with this peer, and that for any memory that it has registered, staged
-  /// memory (kNoKey) included.
+  /// True if get() works with this peer, and that for any memory of its process, registered or
+  /// not (kNoKey).
   [[nodiscard]] virtual bool can_get() const { return false; }
   /// Reads the peer's memory into `target`; the data is there when it returns true. False: ask
   /// again, or, where can_get() is false, do not.

@@ -8,17 +8,17 @@
 namespace paceline::collectives {
 namespace {
 
-constexpr Reach kReaches[] = {Reach::mapped, Reach::puttable, Reach::staged};
+constexpr Reach kReaches[] = {Reach::mapped, Reach::puttable, Reach::staged, Reach::fetched};
 constexpr Buffer kBuffers[] = {Buffer::input, Buffer::output, Buffer::scratch};
 
-/// All edges that there can be; scratch is never staged.
+/// All edges that there can be; scratch is never staged or fetched.
 void for_all_edges(const std::function<void(const EdgeReach&)>& visit) {
   for (const Reach a : kReaches) {
     for (const Reach b : kReaches) {
       for (const Reach c : kReaches) {
         for (const Reach d : kReaches) {
           for (const Reach e : {Reach::mapped, Reach::puttable}) {
-            for (const Reach f : {Reach::mapped, Reach::puttable}) visit({a, b, e, c, d, f});
+            for (const Reach f : {Reach::mapped, Reach::puttable}) visit({a, b, e, c, d, f, 5});
           }
         }
       }
@@ -53,21 +53,22 @@ TEST(Lowering, MirroringTwiceIsTheSame) {
     EXPECT_EQ(back.peer_input, edge.peer_input);
     EXPECT_EQ(back.peer_output, edge.peer_output);
     EXPECT_EQ(back.peer_scratch, edge.peer_scratch);
+    EXPECT_EQ(other.shortest_fetched, edge.shortest_fetched);
   });
 }
 
-TEST(Lowering, WhatGoesIntoTheShadowIsCopiedOutOfIt) {
+TEST(Lowering, WhatGoesIntoTheShadowIsCopiedOrFetchedByWhatItSays) {
   for_all_edges([](const EdgeReach& edge) {
     for (const Buffer source : kBuffers) {
       for (const Buffer target : {Buffer::output, Buffer::scratch}) {
         for (const bool elidable : {false, true}) {
-          for (const std::uint64_t length : {0U, 8U}) {
+          for (const std::uint64_t length : {0U, 4U, 5U, 8U}) {
             Step step = put(source, target, elidable, length);
-            EXPECT_EQ(lower_put(step, edge).into_shadow,
-                      lowered_wait_copies(wait_for(step), mirrored(edge)));
+            const LoweredWait wait = lower_wait(wait_for(step), mirrored(edge));
+            EXPECT_EQ(lower_put(step, edge).into_shadow, wait != LoweredWait::nothing);
+            EXPECT_EQ(lower_put(step, edge).by_reference, wait == LoweredWait::fetch);
             step.kind = StepKind::signal;
-            EXPECT_EQ(lower_put(step, edge).into_shadow,
-                      lowered_wait_copies(wait_for(step), mirrored(edge)));
+            EXPECT_EQ(lower_put(step, edge).into_shadow, wait != LoweredWait::nothing);
             EXPECT_FALSE(lower_put(step, edge).carries_data);
           }
         }
@@ -110,7 +111,9 @@ TEST(Lowering, PutsThatAreNotElidableAlwaysCarryTheirData) {
       EXPECT_FALSE(scratch.into_shadow);
       const LoweredPut output = lower_put(put(source, Buffer::output, false), edge);
       EXPECT_TRUE(output.carries_data);
-      EXPECT_EQ(output.into_shadow, edge.peer_output == Reach::staged);
+      EXPECT_EQ(output.into_shadow,
+                edge.peer_output == Reach::staged || edge.peer_output == Reach::fetched);
+      EXPECT_EQ(output.by_reference, edge.peer_output == Reach::fetched);
     }
   });
 }
@@ -123,6 +126,13 @@ TEST(Lowering, FollowsTheTable) {
   edge.peer_scratch = Reach::mapped;
   EXPECT_EQ(lower_destination(operand(Buffer::output), edge), LoweredOperand::shadow);
   EXPECT_FALSE(lower_put(result, edge).carries_data);
+  edge.peer_output = Reach::fetched;  // from where the result lies, unless it is short
+  EXPECT_EQ(lower_destination(operand(Buffer::output), edge), LoweredOperand::dropped);
+  EXPECT_TRUE(lower_put(result, edge).by_reference);
+  edge.shortest_fetched = result.target.length + 1;
+  EXPECT_TRUE(lower_put(result, edge).carries_data);
+  EXPECT_TRUE(lower_put(result, edge).into_shadow);
+  EXPECT_FALSE(lower_put(result, edge).by_reference);
   edge.peer_output = Reach::puttable;  // straight into the output rather than by the shadow
   EXPECT_EQ(lower_destination(operand(Buffer::output), edge), LoweredOperand::dropped);
   EXPECT_TRUE(lower_put(result, edge).carries_data);

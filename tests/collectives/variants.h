@@ -150,13 +150,14 @@ enum class Wiring : std::uint8_t {
   staged_on_wire,  ///< memory that cannot even be put into
   mixed_ranks,     ///< one host; each rank's input and output are of a kind of their own
   two_hosts,       ///< mapped among ranks of one parity, put into between them
+  fetched,         ///< one host: scratch mapped, the rest read by its owner from where it lies
   arbitrary,       ///< anything for every buffer and accessor
   hosts,           ///< of a placement: mapped inside, put into across
   hosts_of_kinds,  ///< of a placement: inside as mixed_ranks, across anything but mapped
 };
 inline constexpr Wiring kWirings[] = {
     Wiring::mapped,      Wiring::puttable,  Wiring::staged_on_host, Wiring::staged_on_wire,
-    Wiring::mixed_ranks, Wiring::two_hosts, Wiring::arbitrary};
+    Wiring::mixed_ranks, Wiring::two_hosts, Wiring::fetched,        Wiring::arbitrary};
 
 /// How `accessor` reaches a buffer of `owner`.
 inline Reach reach_of(Wiring wiring, Buffer buffer, int owner, int accessor, bool in_place,
@@ -178,9 +179,11 @@ inline Reach reach_of(Wiring wiring, Buffer buffer, int owner, int accessor, boo
       return scratch || by_rank % 2 == 0 ? Reach::mapped : Reach::staged;
     case Wiring::two_hosts:
       return (owner - accessor) % 2 == 0 ? Reach::mapped : Reach::puttable;
+    case Wiring::fetched:
+      return scratch ? Reach::mapped : Reach::fetched;
     case Wiring::arbitrary: {
       const auto by_edge = hashed(by_rank ^ static_cast<std::uint64_t>(accessor) << 40);
-      return static_cast<Reach>(by_edge % (scratch ? 2 : 3));
+      return static_cast<Reach>(by_edge % (scratch ? 2 : 4));
     }
     case Wiring::hosts:
     case Wiring::hosts_of_kinds:
@@ -211,7 +214,8 @@ inline std::function<EdgeReach(int, int)> reach_function(Wiring wiring, bool in_
                      .my_scratch = of(Buffer::scratch, rank, peer),
                      .peer_input = of(Buffer::input, peer, rank),
                      .peer_output = of(Buffer::output, peer, rank),
-                     .peer_scratch = of(Buffer::scratch, peer, rank)};
+                     .peer_scratch = of(Buffer::scratch, peer, rank),
+                     .shortest_fetched = seed % 3 == 0 ? 2U : 1U};
   };
 }
 
@@ -305,7 +309,7 @@ inline void prove_all(const Case& what, int size, Extent extent, std::uint64_t s
     for (const bool in_place : {false, true}) {
       if (in_place && !can_be_in_place(what.collective)) continue;
       seed = hashed(seed);
-      const int turn = static_cast<int>(wiring) + (in_place ? 7 : 0) + size;
+      const int turn = static_cast<int>(wiring) + (in_place ? 8 : 0) + size;
       if (extent == Extent::rotated && turn % 4 != 0) continue;
       for (std::size_t c = 0; c < counts.size(); ++c) {
         if (what.collective == Collective::barrier && c > 0) break;

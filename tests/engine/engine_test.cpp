@@ -174,6 +174,51 @@ TEST(Hosts, SegmentsAreThoseOfTheWires) {
   EXPECT_EQ(plan.peers(), (std::vector{1, 2, 4}));
 }
 
+// A root reads nothing and copies nothing, and would be done before the others have what it gave:
+// its caller could write over it.
+TEST(Fetching, NoRankEndsBeforeItsPeersHaveWhatItGave) {
+  constexpr std::size_t kCount = 700;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    for (const Algorithm algorithm :
+         {Algorithm::binomial, Algorithm::direct, Algorithm::tree, Algorithm::scatter_all_gather}) {
+      SimOptions o;
+      o.ranks = 2 + static_cast<int>(seed % 4);
+      o.seed = seed;
+      o.extra_delay = 50'000;
+      o.mappable = seed % 2 == 0;
+      o.gettable = true;
+      o.ranks_per_host = o.ranks;
+      o.can_register = [](const transport::MemoryView& view) { return view.shareable_fd >= 0; };
+      PlanOptions plan = small_segments();
+      plan.fetch_bytes = 64;
+      SimWorld world(o, plan);
+      const auto ranks = static_cast<std::size_t>(o.ranks);
+      const int root = static_cast<int>(seed) % o.ranks;
+      const Call call{
+          Collective::broadcast, DataType::float64, ReduceOp::sum, algorithm, root, kCount};
+      const std::vector<double> given(kCount, 0.5);
+      std::vector<std::vector<double>> x(ranks, std::vector<double>(kCount, -1));
+      x[static_cast<std::size_t>(root)] = given;
+      std::vector<std::shared_ptr<Operation>> operations;
+      for (std::size_t r = 0; r < ranks; ++r) {
+        operations.push_back(world.engine(static_cast<int>(r)).submit(call, buffers(x[r], x[r])));
+      }
+      std::size_t ended = 0;
+      while (ended < ranks) {
+        world.poll_all();
+        for (std::size_t r = 0; r < ranks; ++r) {
+          if (operations[r] == nullptr || !operations[r]->finished()) continue;
+          operations[r] = nullptr;
+          ++ended;
+          EXPECT_EQ(x[r], given) << to_string(algorithm) << ", rank " << r << ", seed " << seed;
+          x[r].assign(kCount, -2);  // as its caller may
+        }
+        ASSERT_TRUE(world.fabric().advance() || ended == ranks) << "deadlock";
+      }
+    }
+  }
+}
+
 TEST(Broadcast, EveryRootReachesEverybody) {
   for (const int ranks : {2, 3, 6, 8}) {
     SimOptions o;

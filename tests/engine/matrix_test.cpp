@@ -20,6 +20,7 @@ SimOptions options(int ranks, std::uint64_t seed) {
   o.extra_delay = 5000;
   o.reorder = true;
   o.mappable = seed % 2 == 0;
+  o.gettable = seed % 5 < 3;
   o.ranks_per_host = 2;
   o.can_register = [seed](const transport::MemoryView& view) {
     return view.shareable_fd >= 0 || seed % 3 != 0;
@@ -90,6 +91,7 @@ TEST_P(Matrix, EveryAlgorithmTypeAndOperation) {
       PlanOptions plan;
       plan.eager_bytes = 128;
       plan.segment_bytes = 512;
+      plan.fetch_bytes = 64;
       plan.lanes = 3;
       ++seed;
       SimWorld world(options(static_cast<int>(2 + seed % 5), seed), plan);

@@ -24,7 +24,7 @@ TEST(Header, HasTheseBytes) {
   const Call call{
       Collective::all_reduce, DataType::float32, ReduceOp::sum, Algorithm::direct, 5, 258};
   const Header header = Header::make(MessageKind::announcement, 64, 7, 0x0102030405060708u, call);
-  const unsigned char expected[kHeaderBytes] = {1, 2, 0, 64, 0, 0, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8,
+  const unsigned char expected[kHeaderBytes] = {2, 2, 0, 64, 0, 0, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8,
                                                 1, 1, 1, 3,  0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 1, 2};
   EXPECT_EQ(std::memcmp(header.words, expected, kHeaderBytes), 0);
   EXPECT_EQ(header.version(), kMessageVersion);
@@ -102,6 +102,18 @@ TEST(Crowd, IsSeenByYieldsThatTakeLongAndForgottenByThoseThatDoNot) {
   crowd.yielded(500);
   EXPECT_FALSE(crowd.seen());
   EXPECT_EQ(Waiter(1, crowd.seen()).next(), Pause::spin);
+}
+
+// A program that computes gives the core back when its slice is over: to step back for it each time
+// would cost a slice for each call.
+TEST(Crowd, IsNoneWhereSomebodyComputes) {
+  Crowd crowd;
+  crowd.yielded(Crowd::kSlice);
+  EXPECT_FALSE(crowd.seen());
+  crowd.yielded(Crowd::kSwitch);
+  EXPECT_TRUE(crowd.seen());
+  crowd.yielded(Crowd::kSlice);
+  EXPECT_FALSE(crowd.seen());
 }
 
 TEST(Plan, InstancesTileTheOperation) {

@@ -39,6 +39,7 @@ class World final : public Peers {
     plan.size = 2;
     plan.eager_bytes = 256;
     plan.segment_bytes = 512;
+    plan.fetch_bytes = 64;
     plan.lanes = 3;
     engine_ = std::make_unique<Engine>(plan, 100 * kSecond, *this, registrar_);
   }
@@ -187,11 +188,9 @@ class World final : public Peers {
   // The peer hears of us what it needs: where its cell is.
   void hear() {
     const ConstBytes message = at_them_->front();
-    if (message.size() == kHeaderBytes + kCellAddressBytes &&
+    if (message.size() == kHeaderBytes + kAddressBytes &&
         Header::read(message.data()).kind() == MessageKind::cell) {
-      std::uint64_t words[2];
-      std::memcpy(words, message.data() + kHeaderBytes, sizeof words);
-      our_cell_ = {network_order(words[0]), network_order(words[1])};
+      our_cell_ = read_address(message.data() + kHeaderBytes);
     }
     at_them_->pop();
   }

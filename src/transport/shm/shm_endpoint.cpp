@@ -176,6 +176,11 @@ bool ShmEndpoint::get(std::span<std::byte> target, RemoteAddress source) {
     const ssize_t n = ::process_vm_readv(peer_pid_, &into, 1, &from, 1, 0);
     if (n > 0) {
       done += static_cast<std::size_t>(n);
+    } else if (n < 0 && errno == ESRCH) {
+      // The process is gone: soon the socket says so, and what that says is told.
+      read_socket();
+      require_open();
+      return false;
     } else if (n == 0 || errno != EINTR) {
       const int error = n == 0 ? EFAULT : errno;
       refuse("cannot read " + std::to_string(target.size()) +

@@ -303,13 +303,4 @@ std::byte* Core::find(int rank, RemoteAddress address, std::size_t length) const
   return within(found->second.data, found->second.length, address.address, length);
 }
 
-std::byte* Core::find_staged(int rank, std::uint64_t address, std::size_t length) const {
-  for (const auto& [number, memory] : of(rank).memory) {
-    std::byte* at =
-        memory.reachable ? nullptr : within(memory.data, memory.length, address, length);
-    if (at != nullptr) return at;
-  }
-  return nullptr;
-}
-
 }  // namespace paceline::transport::sim

@@ -1,0 +1,109 @@
+// Outputs whose owner fetches what it is given (collectives/lowering.h): the put carries where the
+// source lies, the wait reads it from there.
+//
+// The source is needed until then, which a flush of this side knows nothing of. So a rank that is
+// done with its steps tells each peer that it has fetched from, by one signal behind all others
+// (the release), and no operation ends before it has heard that from those that fetch from it.
+#include "engine/put_run.h"
+
+namespace paceline::engine {
+
+using collectives::Reach;
+using collectives::Step;
+using transport::Lane;
+using transport::RemoteAddress;
+
+namespace {
+
+/// The longest output that is fetched, in bytes (docs/performance.md has the measurements).
+///
+/// To fetch is one copy instead of two, all of it the receiver's. Where everybody receives as much
+/// as it gives, that is a gain until memory is the limit, which the shadow does not burden since it
+/// stays in a cache. Where one gives and others receive, the copies of long data overlap when both
+/// ends make one. Results of a reduction are stored into the shadow as they are computed, which
+/// saves the first copy; and a root that gathers would make all copies alone.
+std::size_t longest_fetched(Collective collective) {
+  switch (collective) {
+    case Collective::all_gather:
+    case Collective::all_to_all:
+      return 8 * 1024 * 1024;
+    case Collective::broadcast:
+      return 512 * 1024;
+    case Collective::all_reduce:
+    case Collective::reduce_scatter:
+    case Collective::reduce:
+    case Collective::gather:
+    case Collective::scatter:
+    case Collective::barrier:
+      break;
+  }
+  return 0;
+}
+
+/// Of the release: any would do, since a lane's counts are the same on both ends.
+constexpr Lane kReleaseLane = 0;
+
+}  // namespace
+
+std::uint64_t PutRun::shortest_fetched() const {
+  return (engine_.options_.fetch_bytes + element_ - 1) / element_;
+}
+
+// Whether this rank fetches what the peer has for an output that cannot be put into.
+bool PutRun::fetches(const Edge& edge) const {
+  return operation_.plan_->instance_count() >= shortest_fetched() &&
+         bytes(engine_.output_count(operation_)) <= longest_fetched(operation_.call().collective) &&
+         edge.endpoint->can_get();
+}
+
+bool PutRun::put_reference(Edge& edge, const Step& step, const std::byte* source, Lane lane,
+                           std::uint64_t instance) {
+  const transport::Registration* registration = registration_of(edge, step.source.buffer);
+  const AddressWords& reference = operation_.references_.emplace_back(
+      to_words({reinterpret_cast<std::uintptr_t>(source),
+                registration == nullptr ? transport::kNoKey : registration->key()}));
+  if (edge.endpoint->put(lane, std::as_bytes(std::span(reference)), nullptr,
+                         remote(edge, step.target, true, lane, instance))) {
+    return true;
+  }
+  operation_.references_.pop_back();
+  return false;
+}
+
+bool PutRun::fetch(Edge& edge, const std::byte* reference, std::span<std::byte> target) {
+  const RemoteAddress source = read_address(reference);
+  if (source.key == transport::kNoKey || !edge.endpoint->maps()) {
+    return edge.endpoint->get(target, source);
+  }
+  const std::byte* mapped = edge.endpoint->map(source, target.size());
+  if (mapped == nullptr) return false;
+  engine_.scratch_->kind().copy(target.data(), mapped, target.size());
+  return true;
+}
+
+bool PutRun::release() {
+  const std::vector<int>& peers = operation_.plan_->peers();
+  for (; operation_.released_ < peers.size(); ++operation_.released_) {
+    Edge& edge = engine_.edge(peers[operation_.released_]);
+    operation_.waiting_for_ = edge.peer;
+    if (edge.reach.my_output != Reach::fetched) continue;
+    if (!edge.endpoint->signal(kReleaseLane)) return false;
+  }
+  return true;
+}
+
+// Those that fetch from this rank's memory say when they have; what else was sent must have left.
+bool PutRun::finish() {
+  const std::vector<int>& peers = operation_.plan_->peers();
+  for (; operation_.flushed_ < peers.size(); ++operation_.flushed_) {
+    Edge& edge = engine_.edge(peers[operation_.flushed_]);
+    operation_.waiting_for_ = edge.peer;
+    if (!edge.endpoint->flushed()) return false;
+    if (edge.reach.peer_output != Reach::fetched) continue;
+    if (edge.endpoint->arrived(kReleaseLane) <= edge.consumed[kReleaseLane]) return false;
+    ++edge.consumed[kReleaseLane];
+  }
+  return true;
+}
+
+}  // namespace paceline::engine
