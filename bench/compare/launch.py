@@ -44,6 +44,7 @@ class Job:
     sizes: list[int]
     budget_ms: int
     in_place: bool
+    tensors: int  # that make one call
     pinned: bool
     cable: Cable | None
     folder: pathlib.Path = pathlib.Path()  # of one launch
@@ -79,7 +80,8 @@ class Job:
                 "--results", str(self.folder / "results"), "--ranks", str(ranks or self.ranks),
                 "--collectives", ",".join(self.collectives),
                 "--sizes", ",".join(map(str, self.sizes)), "--budget-ms", str(self.budget_ms),
-                "--in-place", "yes" if self.in_place else "no", "--wait", wait,
+                "--in-place", "yes" if self.in_place else "no",
+                "--tensors", str(self.tensors), "--wait", wait,
                 "--cpus", ",".join(map(str, cpus))]
 
 
@@ -102,7 +104,7 @@ def settings_of_the_user() -> list[str]:
 def run(job: Job, make_starts: typing.Callable[[Job], list[Start]], stall: float,
         progress: typing.Callable[[dict], None]) -> Outcome:
     """`stall`: seconds without a new result after which a library hangs."""
-    job.folder = machine.folder_in_memory(3 * job.ranks * max(job.sizes))
+    job.folder = machine.folder_in_memory(5 * job.ranks * job.tensors * max(job.sizes))
     try:
         return _watch(job, make_starts(job), stall, progress)
     finally:

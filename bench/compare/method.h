@@ -13,7 +13,8 @@
 //      nccl-tests do it. The processor time that all threads of all ranks spend on this is counted.
 //   5. As the first.
 //
-// "bytes" is nccl-tests' size: that of the longer one of a rank's two buffers.
+// "bytes" is nccl-tests' size: that of the longer one of a rank's two buffers. With --tensors N, a
+// call is N all_reduces of that size, each of buffers of its own.
 #pragma once
 
 #include <sys/resource.h>
@@ -27,6 +28,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/data.h"
@@ -68,6 +70,11 @@ class Library {
   /// Whatever may be done once for many calls; not timed.
   virtual void prepare(const Call& /*call*/) {}
   virtual void call(const Call& call) = 0;
+  /// Several of the same size, none of which needs another's result: one by one, unless the library
+  /// has something for that.
+  virtual void call_all(const std::vector<Call>& calls) {
+    for (const Call& one : calls) call(one);
+  }
   /// Where the result is to be found: MPI has an opinion of its own about one of them.
   [[nodiscard]] virtual const float* result(const Call& call) const { return call.out; }
   /// False for what moves bytes without a result: a limit.
@@ -80,19 +87,54 @@ class Library {
   std::vector<std::unique_ptr<void, Free>> buffers_;
 };
 
+/// What programs do whose library has nothing for many small calls: they copy the tensors into one
+/// buffer, call once, and copy the results back.
+class Fused final : public Library {
+ public:
+  explicit Fused(std::unique_ptr<Library> library) : library_(std::move(library)) {}
+
+  [[nodiscard]] bool offers(Collective collective, bool in_place) const override {
+    return collective == Collective::all_reduce && library_->offers(collective, in_place);
+  }
+  [[nodiscard]] std::byte* allocate(std::size_t bytes) override {
+    in_ = reinterpret_cast<float*>(library_->allocate(bytes));  // as long as all tensors together
+    out_ = reinterpret_cast<float*>(library_->allocate(bytes));
+    return library_->allocate(bytes);
+  }
+  void call(const Call& call) override { library_->call(call); }
+  void call_all(const std::vector<Call>& calls) override {
+    const std::size_t count = calls.front().count;
+    const std::size_t bytes = count * sizeof(float);
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      std::memcpy(in_ + i * count, calls[i].in, bytes);
+    }
+    library_->call({Collective::all_reduce, false, in_, out_, calls.size() * count});
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      std::memcpy(calls[i].out, out_ + i * count, bytes);
+    }
+  }
+
+ private:
+  std::unique_ptr<Library> library_;
+  float* in_ = nullptr;
+  float* out_ = nullptr;
+};
+
 class Course {
  public:
-  Course(Library& library, Meeting& meeting, double budget_us, bool in_place, std::FILE* results)
+  Course(Library& library, Meeting& meeting, double budget_us, bool in_place, std::size_t tensors,
+         std::FILE* results)
       : library_(library),
         meeting_(meeting),
         budget_us_(budget_us),
         in_place_(in_place),
+        tensors_(tensors),
         results_(results) {}
 
   /// The number of wrong elements over all ranks; the same on each.
   std::uint64_t run(const std::vector<Collective>& collectives,
                     const std::vector<std::size_t>& sizes) {
-    const std::size_t most = *std::max_element(sizes.begin(), sizes.end());
+    const std::size_t most = tensors_ * *std::max_element(sizes.begin(), sizes.end());
     in_ = library_.allocate(most);
     out_ = library_.allocate(most);
     std::memset(in_, 0, most);
@@ -124,16 +166,20 @@ class Course {
   std::uint64_t measure(Collective collective, bool in_place, std::size_t bytes,
                         std::size_t count) {
     const bench::Data<float> data(collective, ReduceOp::sum, 0, meeting_.rank(), meeting_.ranks());
-    const Call call = place(collective, in_place, count);
-    library_.prepare(call);
-    std::uint64_t wrong = check(call, data, bytes);
-    warm_up(call);
-    const std::size_t calls = calibrate(call);
-    const std::vector<double> latencies = latency(call, std::min(calls, Meeting::kSamples));
-    const Figures row = back_to_back(call, calls);
-    wrong += check(call, data, bytes);
+    calls_.clear();
+    for (std::size_t tensor = 0; tensor < tensors_; ++tensor) {
+      calls_.push_back(place(collective, in_place, count, tensor * bytes));
+      library_.prepare(calls_.back());
+    }
+    std::uint64_t wrong = check(data, bytes);
+    warm_up();
+    const std::size_t calls = calibrate();
+    const std::vector<double> latencies = latency(std::min(calls, Meeting::kSamples));
+    const Figures row = back_to_back(calls);
+    wrong += check(data, bytes);
     const auto total = static_cast<std::uint64_t>(meeting_.sum(static_cast<double>(wrong)));
-    const double gigabytes = static_cast<double>(bytes) * static_cast<double>(calls) * 1e-9;
+    const double gigabytes =
+        static_cast<double>(bytes * tensors_) * static_cast<double>(calls) * 1e-9;
     write(
         "{\"collective\":\"%s\",\"bytes\":%zu,\"latency_us\":%.4f,\"latency_min_us\":%.4f,"
         "\"back_to_back_us\":%.4f,\"calls\":%zu,\"cpu_s_per_gb\":%.6f,\"errors\":%llu}\n",
@@ -143,9 +189,10 @@ class Course {
     return total;
   }
 
-  [[nodiscard]] Call place(Collective collective, bool in_place, std::size_t count) const {
-    auto* const in = reinterpret_cast<float*>(in_);
-    auto* const out = reinterpret_cast<float*>(out_);
+  [[nodiscard]] Call place(Collective collective, bool in_place, std::size_t count,
+                           std::size_t offset) const {
+    auto* const in = reinterpret_cast<float*>(in_ + offset);
+    auto* const out = reinterpret_cast<float*>(out_ + offset);
     if (!in_place) return {collective, false, in, out, count};
     const Blocks blocks = blocks_of(collective, meeting_.rank(), meeting_.ranks(), 0);
     float* const own = out + static_cast<std::size_t>(meeting_.rank()) * count;
@@ -153,44 +200,54 @@ class Course {
             blocks.output < blocks.input ? own : out, count};
   }
 
-  std::uint64_t check(const Call& call, const bench::Data<float>& data, std::size_t bytes) {
-    std::memset(out_, 0xff, bytes);  // NaN, which no result is
-    auto* const input = call.in_place ? out_ : in_;
-    data.fill(reinterpret_cast<float*>(input) + (call.in - reinterpret_cast<float*>(input)),
-              call.count);
-    meeting_.barrier();
-    library_.call(call);
-    meeting_.barrier();
-    return library_.has_result() ? data.wrong(library_.result(call), call.count) : 0;
+  void make_call() {
+    if (tensors_ == 1) {
+      library_.call(calls_.front());
+    } else {
+      library_.call_all(calls_);
+    }
   }
 
-  void warm_up(const Call& call) {
+  std::uint64_t check(const bench::Data<float>& data, std::size_t bytes) {
+    std::memset(out_, 0xff, bytes * tensors_);  // NaN, which no result is
+    for (const Call& call : calls_) data.fill(const_cast<float*>(call.in), call.count);
+    meeting_.barrier();
+    make_call();
+    meeting_.barrier();
+    std::uint64_t wrong = 0;
+    for (const Call& call : calls_) {
+      if (library_.has_result()) wrong += data.wrong(library_.result(call), call.count);
+    }
+    return wrong;
+  }
+
+  void warm_up() {
     constexpr double kBudgets = 2;
     const double start = now_us();
     while (!warm_) {
-      back_to_back(call, 1);
+      back_to_back(1);
       warm_ = meeting_.largest(now_us() - start) > kBudgets * budget_us_;
     }
   }
 
-  std::size_t calibrate(const Call& call) {
+  std::size_t calibrate() {
     constexpr double kShare = 0.1;          // of the budget
     constexpr std::size_t kFewest = 5;      // below, a single hiccup decides
     constexpr std::size_t kMost = 100'000;  // above, nothing changes any more
     constexpr double kShortest = 0.01;      // a call of which the clock says that it took nothing
     for (std::size_t calls = 1;; calls *= 4) {
-      const double each = std::max(back_to_back(call, calls).time_us, kShortest);
+      const double each = std::max(back_to_back(calls).time_us, kShortest);
       if (each * static_cast<double>(calls) < kShare * budget_us_ && calls < kMost) continue;
       return std::clamp(static_cast<std::size_t>(budget_us_ / each), kFewest, kMost);
     }
   }
 
-  std::vector<double> latency(const Call& call, std::size_t calls) {
+  std::vector<double> latency(std::size_t calls) {
     double* const mine = meeting_.samples(meeting_.rank());
     for (std::size_t i = 0; i < calls; ++i) {
       meeting_.barrier();
       const double start = now_us();
-      library_.call(call);
+      make_call();
       mine[i] = now_us() - start;
     }
     meeting_.barrier();
@@ -203,11 +260,11 @@ class Course {
     return slowest;
   }
 
-  Figures back_to_back(const Call& call, std::size_t calls) {
+  Figures back_to_back(std::size_t calls) {
     meeting_.barrier();
     const double cpu = cpu_seconds();
     const double start = now_us();
-    for (std::size_t i = 0; i < calls; ++i) library_.call(call);
+    for (std::size_t i = 0; i < calls; ++i) make_call();
     const double mine = (now_us() - start) / static_cast<double>(calls);
     const double spent = cpu_seconds() - cpu;
     return {meeting_.largest(mine), meeting_.sum(spent)};
@@ -240,7 +297,9 @@ class Course {
   Meeting& meeting_;
   const double budget_us_;
   const bool in_place_;
+  const std::size_t tensors_;
   std::FILE* const results_;
+  std::vector<Call> calls_;  // one for each tensor
   bool warm_ = false;
   std::byte* in_ = nullptr;
   std::byte* out_ = nullptr;
@@ -258,7 +317,9 @@ int adapter_main(int argc, const char* const* argv, Make make) {
     const int ranks = static_cast<int>(arguments.number("ranks"));
     const Shared shared(arguments.text("meeting"), Meeting::bytes_for(ranks));
     Meeting meeting(shared, rank, ranks, waiting_named(arguments.text("wait", "spin")));
-    const auto library = make(arguments, rank);
+    std::unique_ptr<Library> library = make(arguments, rank);
+    if (arguments.text("fused", "no") == "yes")
+      library = std::make_unique<Fused>(std::move(library));
     std::vector<Collective> collectives;
     for (const std::string& name : arguments.list("collectives")) {
       collectives.push_back(collective_named(name));
@@ -267,7 +328,8 @@ int adapter_main(int argc, const char* const* argv, Make make) {
         std::fopen(arguments.text("results").c_str(), "a"), &std::fclose);
     if (results == nullptr) throw std::runtime_error("cannot write " + arguments.text("results"));
     Course(*library, meeting, 1e3 * static_cast<double>(arguments.number("budget-ms")),
-           arguments.text("in-place", "no") == "yes", results.get())
+           arguments.text("in-place", "no") == "yes", std::stoul(arguments.text("tensors", "1")),
+           results.get())
         .run(collectives, arguments.numbers("sizes"));
     meeting.barrier();
     return 0;

@@ -81,6 +81,29 @@ class Peer:
         raise NotImplementedError
 
 
+class Fused(Peer):
+    """A library that is called once for all tensors, between copies into one buffer and back."""
+
+    def __init__(self, peer: Peer):
+        self._peer = peer
+        self.name = f"{peer.name}-fused"
+        self.version = peer.version
+        self.place = peer.place
+
+    def build(self, builder: Builder):
+        self._peer.build(builder)
+
+    def refuses(self, job: Job) -> str:
+        return self._peer.refuses(job)
+
+    def settings(self, job: Job) -> str:
+        return f"{self._peer.settings(job)}; tensors copied into one buffer and back"
+
+    def starts(self, job: Job) -> list[Start]:
+        return [Start([*start.command, "--fused", "yes"], start.environment)
+                for start in self._peer.starts(job)]
+
+
 class RankByRank(Peer):
     """A process is started for each rank, and told its number."""
     program = ""
@@ -150,6 +173,8 @@ class Limit(RankByRank):
         return super().starts(job)
 
     def refuses(self, job: Job) -> str:
+        if job.tensors > 1:
+            return "it is one of single calls"
         if (self._kind == "cable") != (job.cable is not None):
             return "it is of another kind of wire"
         return ""
@@ -172,6 +197,9 @@ class Gloo(RankByRank):
 
     def options(self, job: Job, rank: int) -> list[str]:
         return ["--algorithm", self._algorithm]
+
+    def refuses(self, job: Job) -> str:
+        return "it prepares one call at a time" if job.tensors > 1 else ""
 
     def settings(self, job: Job) -> str:
         return (f"algorithm {self._algorithm}, over TCP, which is all it has; not pinned, since it "

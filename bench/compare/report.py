@@ -111,22 +111,22 @@ class Summary:
         collective, library, size = key
         return self.collectives.index(collective), self.libraries.index(library), size
 
-    def write(self, path: pathlib.Path, where: str, ranks: int):
-        head = ["collective", "where", "ranks", "bytes", "library", "is_limit", "rounds", "errors"]
+    def write(self, path: pathlib.Path, where: str, ranks: int, tensors: int):
+        head = ["collective", "where", "ranks", "tensors", "bytes", "library", "is_limit", "rounds", "errors"]
         with open(path, "w", newline="", encoding="utf-8") as file:
             out = csv.writer(file, lineterminator="\n")
             out.writerow(head + [f"{metric}_{of}" for metric in METRICS
                                  for of in ("median", "min", "max")]
                          + ["bus_gb_s_median", "bus_gb_s_min", "bus_gb_s_max"])
             for collective, library, size in sorted(self.rounds, key=self._place):
-                row = [collective, where, ranks, size, library, int(library in self.limits),
+                row = [collective, where, ranks, tensors, size, library, int(library in self.limits),
                        self.rounds[collective, library, size],
                        int((collective, library, size) in self._wrong)]
                 for metric in METRICS:
                     spread = self.spreads[collective, library, size, metric]
                     row += [f"{v:.6g}" for v in (spread.median, spread.least, spread.most)]
                 time = self.spreads[collective, library, size, "back_to_back_us"]
-                bus = size * bus_factor(collective, ranks) * 1e-3
+                bus = tensors * size * bus_factor(collective, ranks) * 1e-3
                 row += [f"{bus / v:.6g}" for v in (time.median, time.most, time.least)]
                 out.writerow(row)
 

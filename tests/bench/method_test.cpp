@@ -80,18 +80,19 @@ class Method : public ::testing::Test {
   // What both ranks say is wrong, and the lines of the results.
   std::uint64_t run(const std::vector<Collective>& collectives,
                     const std::vector<std::size_t>& sizes, Exchange::Spoil spoils,
-                    bool in_place = false) {
+                    bool in_place = false, std::size_t tensors = 1, bool fused = false) {
     Board board;
     const Shared shared((folder_ / "meeting").string(), Meeting::bytes_for(2));
     std::uint64_t wrong[2] = {0, 0};
     const auto rank = [&](int number) {
       Meeting meeting(shared, number, 2, Waiting::yield);
-      Exchange library(board, meeting, spoils);
+      std::unique_ptr<Library> library = std::make_unique<Exchange>(board, meeting, spoils);
+      if (fused) library = std::make_unique<Fused>(std::move(library));
       const std::unique_ptr<std::FILE, int (*)(std::FILE*)> results(
           std::fopen((folder_ / "results").c_str(), "a"), &std::fclose);
       constexpr double kBudget = 200;  // us
-      wrong[number] =
-          Course(library, meeting, kBudget, in_place, results.get()).run(collectives, sizes);
+      wrong[number] = Course(*library, meeting, kBudget, in_place, tensors, results.get())
+                          .run(collectives, sizes);
       meeting.barrier();
     };
     std::thread other(rank, 1);
@@ -129,6 +130,16 @@ TEST_F(Method, EveryElementIsChecked) {
     EXPECT_EQ(run({collective}, {40'000}, leaves_a_hole), 2U) << name_of(collective);
   }
   EXPECT_NE(lines().front().find(R"("errors":2})"), std::string::npos);
+}
+
+// Each tensor is checked: of three, the last element of each, or where they are one buffer of the
+// last one.
+TEST_F(Method, TensorsAreCalledOneByOneOrFused) {
+  EXPECT_EQ(run({Collective::all_reduce}, {8, 4'000}, spoils_nothing, false, 3), 0U);
+  EXPECT_EQ(run({Collective::all_reduce}, {8, 4'000}, spoils_nothing, false, 3, true), 0U);
+  EXPECT_EQ(run({Collective::all_reduce}, {4'000}, spoils_the_last, false, 3), 6U);
+  EXPECT_EQ(run({Collective::all_reduce}, {4'000}, spoils_the_last, false, 3, true), 2U);
+  EXPECT_EQ(lines().size(), 6U);
 }
 
 TEST_F(Method, WhatIsNotOfferedIsSaid) {

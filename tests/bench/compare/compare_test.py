@@ -81,6 +81,18 @@ class Compare(unittest.TestCase):
                 for suffix in (".png", ".svg"):
                     self.assertGreater((self.out / (name + suffix)).stat().st_size, 1000)
 
+    def test_tensors(self):
+        said = self.compare("--sizes", "8,64K", "--rounds", 1, "--budget", 5, "--tensors", 10,
+                            "--adapter", f"wrong={paths.wrong}", "--peers", "paceline,wrong",
+                            "--ranks", 1, expect=1)
+        wrong = {(r["library"], r["bytes"]): r["errors"] for r in self.rows("results.csv")}
+        self.assertEqual(wrong["paceline", "65536"], "0")
+        self.assertEqual(wrong["wrong", "65536"], "20")  # of each tensor, checked twice
+        self.assertEqual(wrong["wrong-fused", "65536"], "2")
+        self.assertIn("10 tensors of the size", said)
+        self.assertIn("--tensors is for all_reduce only",
+                      self.compare(*SMALL, "--tensors", 2, "--collective", "broadcast", expect=2))
+
     def test_a_wrong_result(self):
         said = self.compare(*SMALL, "--ranks", 1, "--adapter", f"wrong={paths.wrong}", "--peers",
                             "paceline,wrong", expect=1)
