@@ -62,6 +62,7 @@ Json device_facts(const std::string& name, const Config& config,
   transport::VerbsOptions options;
   options.device = name;
   options.gid_index = config.ib_gid_index;
+  options.connect = config.ib_connect;
   Json facts = {{"name", name}};
   std::string reason;
   try {

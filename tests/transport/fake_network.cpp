@@ -32,6 +32,11 @@ void FakeNetwork::cut() {
   cut_ = true;
 }
 
+void FakeNetwork::break_all() {
+  const std::lock_guard lock(mutex_);
+  for (auto& [number, pair] : pairs_) break_pair(*pair);
+}
+
 void FakeNetwork::report(ibv_event_type type) {
   const std::lock_guard lock(mutex_);
   for (FakeContext* context : contexts_) {
@@ -42,9 +47,50 @@ void FakeNetwork::report(ibv_event_type type) {
   }
 }
 
+void FakeNetwork::connect_iwarp(std::uint32_t caller, std::uint32_t listener) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [own, other] : {std::pair(caller, listener), std::pair(listener, caller)}) {
+    FakeQp& pair = *pairs_.at(own);
+    pair.state = IBV_QPS_RTS;
+    pair.attributes.dest_qp_num = other;
+    pair.must_hear = own == listener;
+  }
+}
+
+/// iWARP: what was posted goes to TCP, and with that it is complete; but for a read.
+void FakeNetwork::hand_over(FakeQp& from) {
+  while (!from.requests.empty()) {
+    FakeRequest request = std::move(from.requests.front());
+    from.requests.pop_front();
+    const bool reads = request.wr.opcode == IBV_WR_RDMA_READ;
+    const std::uint32_t length = request.wr.num_sge == 0 ? 0 : request.piece.length;
+    if (!reads && (request.wr.send_flags & IBV_SEND_INLINE) == 0 && length > 0) {
+      if (find(request.piece.lkey, from.pd, request.piece.addr, length, 0) == nullptr) {
+        complete(*from.completions, failed(request.wr.wr_id, IBV_WC_LOC_PROT_ERR, from.qp_num));
+        break_pair(from);
+        return;
+      }
+      const auto* data = reinterpret_cast<const std::byte*>(request.piece.addr);
+      request.inlined.assign(data, data + length);
+      request.wr.send_flags |= IBV_SEND_INLINE;
+    }
+    if (!reads && (request.wr.send_flags & IBV_SEND_SIGNALED) != 0) {
+      ibv_wc done{};
+      done.wr_id = request.wr.wr_id;
+      done.qp_num = from.qp_num;
+      from.signalled[request.wr.wr_id] = request.number;
+      ++book_.completions;
+      complete(*from.completions, done);
+    }
+    if (!reads) request.wr.send_flags &= ~unsigned{IBV_SEND_SIGNALED};
+    from.sent.push_back(std::move(request));
+  }
+}
+
 void FakeNetwork::pump() {
   for (auto& [number, pair] : pairs_) {
-    while (!pair->requests.empty() && (reluctance_ == 0 || random_() % reluctance_ == 0)) {
+    if (pair->is_iwarp() && pair->state == IBV_QPS_RTS) hand_over(*pair);
+    while (!pair->line().empty() && (reluctance_ == 0 || random_() % reluctance_ == 0)) {
       if (!carry_out(*pair)) break;
     }
   }
@@ -53,6 +99,7 @@ void FakeNetwork::pump() {
 bool FakeNetwork::path_works(FakeQp& from, FakeQp& to, std::uint64_t length) const {
   if (cut_ || to.state < IBV_QPS_RTR || to.state > IBV_QPS_RTS) return false;
   if (to.attributes.dest_qp_num != from.qp_num) return false;
+  if (from.is_iwarp()) return true;
   const ibv_ah_attr& address = from.attributes.ah_attr;
   if (from.port().link_layer == IBV_LINK_LAYER_INFINIBAND) {
     if (to.port().lid != address.dlid) return false;
@@ -114,9 +161,19 @@ void FakeNetwork::break_pair(FakeQp& pair) {
     complete(*pair.completions, failed(receive.wr_id, IBV_WC_WR_FLUSH_ERR, pair.qp_num));
   }
   pair.receives.clear();
+  if (!pair.is_iwarp()) return;
+  pair.sent.clear();
+  const auto peer = pairs_.find(pair.attributes.dest_qp_num);
+  if (peer != pairs_.end() && peer->second->attributes.dest_qp_num == pair.qp_num) {
+    break_pair(*peer->second);
+  }
 }
 
 void FakeNetwork::fail_head(FakeQp& pair, ibv_wc_status status) {
+  if (pair.is_iwarp()) {
+    break_pair(pair);  // it had completed: nothing is left that could fail
+    return;
+  }
   complete(*pair.completions, failed(pair.requests.front().wr.wr_id, status, pair.qp_num));
   pair.requests.pop_front();
   break_pair(pair);
@@ -124,42 +181,46 @@ void FakeNetwork::fail_head(FakeQp& pair, ibv_wc_status status) {
 
 /// The keys and bounds of the oldest request of `from`. If they are wrong the request fails.
 bool FakeNetwork::is_allowed(FakeQp& from, FakeQp& to) {
-  const FakeRequest& request = from.requests.front();
+  const FakeRequest& request = from.line().front();
   const ibv_send_wr& wr = request.wr;
   const std::uint64_t length = wr.num_sge == 0 ? 0 : request.piece.length;
   if (wr.opcode == IBV_WR_SEND) return true;
+  const int access =
+      wr.opcode == IBV_WR_RDMA_READ ? IBV_ACCESS_REMOTE_READ : IBV_ACCESS_REMOTE_WRITE;
   if (wr.opcode == IBV_WR_RDMA_WRITE_WITH_IMM &&
       to.owner->traits->immediates == FakeImmediates::fail_at_peer) {
     fail_head(from, IBV_WC_REM_INV_REQ_ERR);
     break_pair(to);
     return false;
   }
-  if (length == 0 || find(wr.wr.rdma.rkey, to.pd, wr.wr.rdma.remote_addr, length,
-                          IBV_ACCESS_REMOTE_WRITE) != nullptr) {
+  if (length == 0 ||
+      find(wr.wr.rdma.rkey, to.pd, wr.wr.rdma.remote_addr, length, access) != nullptr) {
     return true;
   }
-  fail_head(from, IBV_WC_REM_ACCESS_ERR);
   ibv_async_event event{};
   event.event_type = IBV_EVENT_QP_ACCESS_ERR;
   event.element.qp = &to;
   to.owner->events.push_back(event);
   wake(to.owner->async_fd);
+  fail_head(from, IBV_WC_REM_ACCESS_ERR);
   break_pair(to);
   return false;
 }
 
 /// The receive that the oldest request of `from` takes; false if it must stay.
 bool FakeNetwork::notify(FakeQp& from, FakeQp& to, const std::byte* source, std::uint64_t length) {
-  const ibv_send_wr& wr = from.requests.front().wr;
+  const ibv_send_wr& wr = from.line().front().wr;
   const bool by_send = wr.opcode == IBV_WR_SEND;
   if (!by_send && to.owner->traits->immediates == FakeImmediates::swallowed) return true;
   if (to.receives.empty()) {
     ++book_.missing_receives;
-    if (from.attributes.rnr_retry == 0) fail_head(from, IBV_WC_RNR_RETRY_EXC_ERR);
+    if (from.attributes.rnr_retry == 0 || from.is_iwarp())
+      fail_head(from, IBV_WC_RNR_RETRY_EXC_ERR);
     return false;
   }
   const FakeReceive receive = to.receives.front();
   to.receives.pop_front();
+  to.must_hear = false;
   ibv_wc arrival{};
   arrival.wr_id = receive.wr_id;
   arrival.opcode = by_send ? IBV_WC_RECV : IBV_WC_RECV_RDMA_WITH_IMM;
@@ -190,9 +251,22 @@ bool FakeNetwork::notify(FakeQp& from, FakeQp& to, const std::byte* source, std:
   return true;
 }
 
+/// iWARP: the answer is a write of the peer's.
+void FakeNetwork::read(FakeQp& from, const FakeRequest& request) {
+  ++book_.reads;
+  if (find(request.piece.lkey, from.pd, request.piece.addr, request.piece.length,
+           IBV_ACCESS_REMOTE_WRITE) == nullptr) {
+    complete(*from.completions, failed(request.wr.wr_id, IBV_WC_LOC_PROT_ERR, from.qp_num));
+    break_pair(from);
+    return;
+  }
+  std::memcpy(reinterpret_cast<void*>(request.piece.addr),
+              reinterpret_cast<const void*>(request.wr.wr.rdma.remote_addr), request.piece.length);
+}
+
 /// The oldest request of `from`; false if it must stay.
 bool FakeNetwork::carry_out(FakeQp& from) {
-  FakeRequest& request = from.requests.front();
+  FakeRequest& request = from.line().front();
   const ibv_send_wr& wr = request.wr;
   const std::uint64_t length = wr.num_sge == 0 ? 0 : request.piece.length;
   if (next_status_ != IBV_WC_SUCCESS) {
@@ -205,23 +279,29 @@ bool FakeNetwork::carry_out(FakeQp& from) {
     fail_head(from, IBV_WC_LOC_LEN_ERR);
     return false;
   }
-  if (!inlined && length > 0 &&
+  if (!inlined && length > 0 && wr.opcode != IBV_WR_RDMA_READ &&
       find(request.piece.lkey, from.pd, request.piece.addr, length, 0) == nullptr) {
     fail_head(from, IBV_WC_LOC_PROT_ERR);
     return false;
   }
   const auto found = pairs_.find(from.attributes.dest_qp_num);
   if (found == pairs_.end() || !path_works(from, *found->second, length)) {
-    if (++request.tries > kMostTries) fail_head(from, IBV_WC_RETRY_EXC_ERR);
+    // TCP does not give up within any test's time.
+    if (!from.is_iwarp() && ++request.tries > kMostTries) fail_head(from, IBV_WC_RETRY_EXC_ERR);
     return false;
   }
   FakeQp& to = *found->second;
   if (!is_allowed(from, to)) return false;
   const auto* source =
       inlined ? request.inlined.data() : reinterpret_cast<const std::byte*>(request.piece.addr);
-  if (wr.opcode != IBV_WR_RDMA_WRITE && !notify(from, to, source, length)) return false;
+  if (wr.opcode == IBV_WR_RDMA_READ) {
+    read(from, request);
+    if (from.state == IBV_QPS_ERR) return false;
+  } else if (wr.opcode != IBV_WR_RDMA_WRITE && !notify(from, to, source, length)) {
+    return false;
+  }
   // The receive has completed, but nobody can look before this is over.
-  if (wr.opcode != IBV_WR_SEND && length > 0) {
+  if (wr.opcode != IBV_WR_SEND && wr.opcode != IBV_WR_RDMA_READ && length > 0) {
     std::memcpy(reinterpret_cast<void*>(wr.wr.rdma.remote_addr), source, length);
   }
   if ((wr.send_flags & IBV_SEND_SIGNALED) != 0) {
@@ -233,7 +313,7 @@ bool FakeNetwork::carry_out(FakeQp& from) {
     ++book_.completions;
     complete(*from.completions, done);
   }
-  from.requests.pop_front();
+  from.line().pop_front();
   return true;
 }
 

@@ -56,11 +56,16 @@ struct FakeQp : ibv_qp {
   ibv_qp_cap cap = {};
   ibv_qp_attr attributes = {};
   std::deque<FakeRequest> requests;
+  std::deque<FakeRequest> sent;  ///< iWARP: completed, and on the way
   std::deque<FakeReceive> receives;
+  bool must_hear = false;  ///< iWARP: before it may send
   std::uint64_t posted = 0;
   std::uint64_t retired = 0;                         ///< up to where slots are free again
   std::map<std::uint64_t, std::uint64_t> signalled;  ///< wr_id -> number
 
+  [[nodiscard]] bool is_iwarp() const { return owner->traits->transport == IBV_TRANSPORT_IWARP; }
+  /// What is to be carried out.
+  [[nodiscard]] std::deque<FakeRequest>& line() { return is_iwarp() ? sent : requests; }
   [[nodiscard]] const FakePort& port() const {
     return owner->traits->ports[attributes.port_num - 1u];
   }

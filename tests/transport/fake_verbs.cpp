@@ -26,6 +26,10 @@ FakeVerbs::FakeVerbs(std::shared_ptr<FakeNetwork> network, std::vector<FakeDevic
 
 FakeVerbs::~FakeVerbs() = default;
 
+ibv_device* FakeVerbs::device(std::size_t number) const {
+  return devices_.at(number).get();
+}
+
 int FakeVerbs::fork_init() const {
   const std::lock_guard lock(network_->mutex_);
   ++network_->book_.fork_inits;
@@ -318,6 +322,7 @@ ibv_qp* FakeVerbs::create_qp(ibv_pd* domain, ibv_qp_init_attr* attributes) const
 int FakeVerbs::destroy_qp(ibv_qp* pair) const {
   const std::lock_guard lock(network_->mutex_);
   auto* fake = static_cast<FakeQp*>(pair);
+  network_->break_pair(*fake);
   network_->pairs_.erase(pair->qp_num);
   for (FakeContext* context : network_->contexts_) {
     std::erase_if(context->events, [&](const ibv_async_event& event) {
@@ -341,6 +346,8 @@ int FakeVerbs::modify_qp(ibv_qp* pair, ibv_qp_attr* attributes, int /*mask*/) co
   }
   if (attributes->qp_state == IBV_QPS_INIT && fake.state == IBV_QPS_RESET) {
     kept.port_num = attributes->port_num;
+  } else if (fake.is_iwarp()) {
+    return EINVAL;  // the connection manager does it
   } else if (attributes->qp_state == IBV_QPS_RTR && fake.state == IBV_QPS_INIT) {
     if (attributes->path_mtu > fake.port().mtu) return EINVAL;
     kept.path_mtu = attributes->path_mtu;
@@ -352,6 +359,7 @@ int FakeVerbs::modify_qp(ibv_qp* pair, ibv_qp_attr* attributes, int /*mask*/) co
   } else if (attributes->qp_state == IBV_QPS_RTS && fake.state == IBV_QPS_RTR) {
     kept.sq_psn = attributes->sq_psn;
     kept.rnr_retry = attributes->rnr_retry;
+    network_->book_.last_retries = attributes->retry_cnt;
   } else {
     return EINVAL;
   }
@@ -364,9 +372,10 @@ int FakeVerbs::post_one(FakeQp& pair, const ibv_send_wr& request) const {
   if (pair.state != IBV_QPS_RTS && pair.state != IBV_QPS_ERR) return EINVAL;
   if (request.num_sge > static_cast<int>(pair.cap.max_send_sge)) return EINVAL;
   if (request.opcode != IBV_WR_RDMA_WRITE && request.opcode != IBV_WR_RDMA_WRITE_WITH_IMM &&
-      request.opcode != IBV_WR_SEND) {
+      request.opcode != IBV_WR_SEND && request.opcode != IBV_WR_RDMA_READ) {
     return EOPNOTSUPP;
   }
+  if (pair.must_hear) ++book.spoke_too_early;
   if (request.opcode == IBV_WR_RDMA_WRITE_WITH_IMM &&
       pair.owner->traits->immediates == FakeImmediates::refused) {
     return EINVAL;
@@ -403,7 +412,8 @@ int FakeVerbs::post_send(ibv_qp* pair, ibv_send_wr* request, ibv_send_wr** bad) 
       return error;
     }
   }
-  if (network_->reluctance_ == 0) network_->pump();
+  // The device of an iWARP link hands things to TCP, which takes its time in any case.
+  if (network_->reluctance_ == 0 && !static_cast<FakeQp*>(pair)->is_iwarp()) network_->pump();
   return 0;
 }
 
@@ -441,6 +451,17 @@ FakeDevice roce_device(int host) {
        {0xfe, 0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, static_cast<std::uint8_t>(host + 1)},
        LinkKind::roce_v2_ipv6},
       {1, ipv4_gid(10, 0, 0, static_cast<std::uint8_t>(host + 1)), LinkKind::roce_v2_ipv4}};
+  return device;
+}
+
+FakeDevice iwarp_device() {
+  FakeDevice device;
+  device.name = "siw0";
+  device.vendor = 0x626d74;
+  device.immediates = FakeImmediates::refused;
+  device.transport = IBV_TRANSPORT_IWARP;
+  device.max_inline = 80;
+  device.ports[0].max_message = ~0u;
   return device;
 }
 

@@ -7,6 +7,8 @@
 // fails: a notification that finds no receive, a send queue that is posted into when it is full
 // (slots of unsignalled requests come free only when a later completion is polled), a completion
 // queue that overflows, keys and bounds that are wrong, objects destroyed in the wrong order.
+// On iWARP a request completes when it leaves, is placed later, and is lost if its queue pair ends
+// before; the end of a queue pair is the end of its peer's; and only a connection manager connects.
 // Completions with an error carry garbage in every field that the specification leaves undefined.
 #pragma once
 
@@ -54,6 +56,7 @@ struct FakeDevice {
 
 struct FakeContext;
 struct FakeQp;
+struct FakeRequest;
 struct FakeCq;
 
 /// What connects the devices, and the book that is kept of them.
@@ -72,6 +75,8 @@ class FakeNetwork {
     std::uint64_t missing_receives = 0;  ///< notifications that found none
     std::uint64_t immediates = 0;        ///< notifications that were carried out, by kind
     std::uint64_t sends = 0;
+    std::uint64_t reads = 0;
+    std::uint64_t spoke_too_early = 0;  ///< iWARP: before the one who called
     std::uint64_t send_overflows = 0;
     std::uint64_t completion_overflows = 0;
     std::uint64_t teardown_errors = 0;
@@ -83,8 +88,12 @@ class FakeNetwork {
     std::vector<std::byte> last_send = {};
     ibv_mtu last_path_mtu = IBV_MTU_256;
     ibv_ah_attr last_address = {};
+    std::uint8_t last_retries = 0;
   };
   [[nodiscard]] Book book() const;
+
+  /// Between iWARP queue pairs, by number; `caller` is to speak first.
+  void connect_iwarp(std::uint32_t caller, std::uint32_t listener);
 
   // --- moods -------------------------------------------------------------------------------------
   /// The next registrations fail with this errno; 0 for none.
@@ -95,13 +104,17 @@ class FakeNetwork {
   void garble_next_notification();
   /// From now on nothing gets through between any two queue pairs.
   void cut();
+  /// Every queue pair fails at once, and nothing says why.
+  void break_all();
   /// Every open device reports it.
   void report(ibv_event_type type);
 
  private:
   friend class FakeVerbs;
   void pump();
+  void hand_over(FakeQp& from);
   bool carry_out(FakeQp& from);
+  void read(FakeQp& from, const FakeRequest& request);
   bool is_allowed(FakeQp& from, FakeQp& to);
   bool notify(FakeQp& from, FakeQp& to, const std::byte* source, std::uint64_t length);
   bool path_works(FakeQp& from, FakeQp& to, std::uint64_t length) const;
@@ -131,6 +144,8 @@ class FakeVerbs final : public VerbsApi {
  public:
   FakeVerbs(std::shared_ptr<FakeNetwork> network, std::vector<FakeDevice> devices);
   ~FakeVerbs() override;
+
+  [[nodiscard]] ibv_device* device(std::size_t number) const;
 
   int fork_init() const override;
   ibv_fork_status is_fork_initialized() const override;
@@ -177,5 +192,8 @@ Gid ipv4_gid(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d);
 
 /// A RoCE v2 device of host number `host`, 10.0.0.<host+1>.
 FakeDevice roce_device(int host = 0);
+
+/// An iWARP device as siw makes them.
+FakeDevice iwarp_device();
 
 }  // namespace paceline::transport::verbs

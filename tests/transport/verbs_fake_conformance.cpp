@@ -1,6 +1,7 @@
 // The conformance suite over fake devices: prompt ones, reluctant ones, and ones with hardly any
 // resources. On real devices it is run by tests/rdma.
 #include "transport/conformance.h"
+#include "transport/fake_cm.h"
 #include "transport/fake_verbs.h"
 #include "transport_verbs/verbs_transport.h"
 
@@ -17,12 +18,15 @@ struct Setup {
   std::uint32_t max_message = 1u << 30;
   std::uint32_t max_inline = 512;
   verbs::FakeImmediates immediates = verbs::FakeImmediates::work;
+  bool iwarp = false;
 };
 
 class FakeWorld final : public World {
  public:
   explicit FakeWorld(const Setup& setup)
-      : setup_(setup), network_(std::make_shared<FakeNetwork>(setup.reluctance)) {
+      : setup_(setup),
+        network_(std::make_shared<FakeNetwork>(setup.reluctance)),
+        managers_(std::make_shared<verbs::FakeCmNetwork>(network_)) {
     setup_.options.rnr_retry = 0;
   }
   ~FakeWorld() override {
@@ -31,27 +35,34 @@ class FakeWorld final : public World {
     EXPECT_EQ(book.teardown_errors, 0u);
     EXPECT_EQ(book.missing_receives, 0u);
     EXPECT_EQ(book.send_overflows, 0u);
+    EXPECT_EQ(book.spoke_too_early, 0u);
+    EXPECT_EQ(managers_->book().live_objects, 0);
+    EXPECT_EQ(managers_->book().events_kept, 0u);
     EXPECT_EQ(book.completion_overflows, 0u);
-    const bool by_send =
-        setup_.options.notify == IbNotify::send || setup_.immediates != verbs::FakeImmediates::work;
+    const bool by_send = setup_.iwarp || setup_.options.notify == IbNotify::send ||
+                         setup_.immediates != verbs::FakeImmediates::work;
     EXPECT_EQ(by_send ? book.immediates : book.sends, 0u) << "the other way was gone";
   }
   [[nodiscard]] std::unique_ptr<Transport> make_transport(int rank) override {
-    FakeDevice device = verbs::roce_device(rank);
+    FakeDevice device = setup_.iwarp ? verbs::iwarp_device() : verbs::roce_device(rank);
     device.ports[0].max_message = setup_.max_message;
-    device.max_inline = setup_.max_inline;
-    device.immediates = setup_.immediates;
-    return make_verbs_transport(
-        setup_.options, std::make_shared<FakeVerbs>(network_, std::vector<FakeDevice>{device}));
+    device.max_inline = std::min(device.max_inline, setup_.max_inline);
+    if (!setup_.iwarp) device.immediates = setup_.immediates;
+    auto host = std::make_shared<FakeVerbs>(network_, std::vector<FakeDevice>{device});
+    auto manager = std::make_shared<verbs::FakeCm>(managers_, *host, device);
+    return make_verbs_transport(setup_.options, host, manager);
   }
   // A reluctant network under a thread sanitizer, on a busy machine, is slow.
   [[nodiscard]] Nanoseconds patience() const override { return 4 * kPatience; }
   // A reluctant network moves only when somebody polls.
-  [[nodiscard]] bool wakes_by_descriptor() const override { return setup_.reluctance == 0; }
+  [[nodiscard]] bool wakes_by_descriptor() const override {
+    return setup_.reluctance == 0 && !setup_.iwarp;
+  }
 
  private:
   Setup setup_;
   std::shared_ptr<FakeNetwork> network_;
+  std::shared_ptr<verbs::FakeCmNetwork> managers_;
 };
 
 Wire wire(const char* name, const Setup& setup) {
@@ -61,6 +72,12 @@ Wire wire(const char* name, const Setup& setup) {
 VerbsOptions by(IbNotify notify) {
   VerbsOptions options;
   options.notify = notify;
+  return options;
+}
+
+VerbsOptions by_manager() {
+  VerbsOptions options;
+  options.connect = IbConnect::cm;
   return options;
 }
 
@@ -83,7 +100,12 @@ INSTANTIATE_TEST_SUITE_P(
         wire("send_prompt", {.options = by(IbNotify::send)}),
         wire("send_reluctant", {.reluctance = 3, .immediates = verbs::FakeImmediates::refused}),
         wire("send_tight", {.reluctance = 2, .options = tight(IbNotify::send), .max_inline = 0}),
-        wire("send_short_requests", {.options = tight(IbNotify::send), .max_message = 8'192})),
+        wire("send_short_requests", {.options = tight(IbNotify::send), .max_message = 8'192}),
+        // Connected by the manager: RoCE by choice, iWARP because it must.
+        wire("cm", {.options = by_manager()}), wire("iwarp", {.iwarp = true}),
+        wire("iwarp_reluctant", {.reluctance = 3, .iwarp = true}),
+        wire("iwarp_tight",
+             {.reluctance = 2, .options = tight(), .max_message = 8'192, .iwarp = true})),
     wire_name);
 
 }  // namespace

@@ -158,9 +158,13 @@ TEST(VerbsQpInfo, HasGoldenBytesAndRefusesDamage) {
   info.message_slots = 64;
   info.receives = 512;
   info.notify_ways = 3;
+  info.connect = IbConnect::cm;
+  info.cm_address = ipv4_gid(10, 1, 2, 4);
+  info.cm_port = 0x3132;
+  info.cm_cookie = {0x41, 0x42};
   const Bytes bytes = info.pack();
   ASSERT_EQ(bytes.size(), QpInfo::kPackedSize);
-  const unsigned golden[] = {'P', 'L', 'v', 'q', 0, 2, 3, 5, 1, 2};
+  const unsigned golden[] = {'P', 'L', 'v', 'q', 0, 3, 3, 5, 1, 2};
   for (std::size_t i = 0; i < std::size(golden); ++i) {
     EXPECT_EQ(std::to_integer<unsigned>(bytes[i]), golden[i]) << i;
   }
@@ -170,6 +174,12 @@ TEST(VerbsQpInfo, HasGoldenBytesAndRefusesDamage) {
   EXPECT_EQ(QpInfo::unpack(bytes, 3).receives, 512u);
   EXPECT_EQ(std::to_integer<unsigned>(bytes[54]), 3u);
   EXPECT_EQ(QpInfo::unpack(bytes, 3).notify_ways, 3u);
+  EXPECT_EQ(std::to_integer<unsigned>(bytes[55]), 2u);
+  EXPECT_EQ(QpInfo::unpack(bytes, 3).connect, IbConnect::cm);
+  EXPECT_EQ(QpInfo::unpack(bytes, 3).cm_address, info.cm_address);
+  EXPECT_EQ(std::to_integer<unsigned>(bytes[72]), 0x31u);
+  EXPECT_EQ(QpInfo::unpack(bytes, 3).cm_port, 0x3132);
+  EXPECT_EQ(QpInfo::unpack(bytes, 3).cm_cookie, info.cm_cookie);
   const auto error_of = [](const Bytes& broken) -> std::string {
     try {
       (void)QpInfo::unpack(broken, 3);
@@ -187,6 +197,9 @@ TEST(VerbsQpInfo, HasGoldenBytesAndRefusesDamage) {
   expect_has(error_of(other), {"version 9", "version of Paceline"});
   other = bytes;
   other[7] = std::byte{6};
+  expect_has(error_of(other), {"damaged"});
+  other = bytes;
+  other[55] = std::byte{0};  // auto is not a way
   expect_has(error_of(other), {"damaged"});
   for (const unsigned ways : {0u, 4u}) {
     other = bytes;

@@ -177,13 +177,16 @@ TEST(VerbsDevice, ReasonsOfUnusableOnesAreGiven) {
   const auto host = [&](std::vector<FakeDevice> devices) {
     return std::make_shared<FakeVerbs>(network, std::move(devices));
   };
-  expect_has(verbs_available({}, host({down, bare, iwarp})).why_not,
-             {"down0 port 1 is not active", "bare0 port 1 has no GID", "siw0 is iWARP"});
+  VerbsOptions options;
+  options.connect = IbConnect::exchange;
+  expect_has(verbs_available(options, host({down, bare, iwarp})).why_not,
+             {"down0 port 1 is not active", "bare0 port 1 has no GID", "siw0 is iWARP",
+              "PACELINE_IB_CONNECT=exchange rules that out"});
   // A usable one after them is found, on its second port too.
   FakeDevice good = roce_device();
   good.name = "good0";
   good.ports.insert(good.ports.begin(), down.ports[0]);
-  EXPECT_TRUE(verbs_available({}, host({down, bare, iwarp, good})).yes);
+  EXPECT_TRUE(verbs_available(options, host({down, bare, iwarp, good})).yes);
   EXPECT_TRUE(verbs_available({.device = "good0:2"}, host({down, good})).yes);
   EXPECT_FALSE(verbs_available({.device = "good0:1"}, host({down, good})).yes);
   try {

@@ -23,18 +23,23 @@ constexpr Nanoseconds kHelloPatience = 2 * kSecond;
 }  // namespace
 
 VerbsConnector::VerbsConnector(std::shared_ptr<Device> device, const VerbsOptions& options,
-                               int peer, UniqueFd socket)
-    : device_(std::move(device)), options_(options), peer_(peer), socket_(std::move(socket)) {
+                               int peer, Role role, UniqueFd socket)
+    : device_(std::move(device)),
+      options_(options),
+      peer_(peer),
+      role_(role),
+      socket_(std::move(socket)) {
   begin(device_->notify_ways(options_.notify));
 }
 
 void VerbsConnector::begin(NotifyWays ways) {
   endpoint_.reset();
-  endpoint_ = std::make_unique<VerbsEndpoint>(device_, options_, peer_,
+  endpoint_ = std::make_unique<VerbsEndpoint>(device_, options_, peer_, role_,
                                               network_of_socket(socket_.get()), ways);
   out_ = endpoint_->info().pack();
   written_ = 0;
   in_.clear();
+  began_hello_ = false;
   said_ = false;
   our_verdict_.reset();
   their_verdict_.reset();
@@ -93,16 +98,22 @@ std::unique_ptr<Endpoint> VerbsConnector::poll() {
       may_begin_again_ = endpoint_->notify_way() == Notify::write_with_immediate &&
                          has(endpoint_->info().notify_ways, Notify::write_then_send) &&
                          has(theirs.notify_ways, Notify::write_then_send);
+      stage_ = Stage::manager;
+      [[fallthrough]];
+    }
+    case Stage::manager:
+      // A ready byte of the peer's may be there already; or its end.
+      (void)read_to(QpInfo::kPackedSize + 1);
+      if (!endpoint_->is_connected()) return nullptr;
       out_.push_back(kReady);
       stage_ = Stage::ready;
       [[fallthrough]];
-    }
     case Stage::ready: {
       const bool all_out = write_out();
       if (!read_to(QpInfo::kPackedSize + 1) || !all_out) return nullptr;
       if (in_.back() != kReady) refuse("did not say that its RDMA link is ready");
-      endpoint_->say_hello();
       stage_ = Stage::hello;
+      begin_hello();
       return nullptr;
     }
     case Stage::hello:
@@ -110,11 +121,18 @@ std::unique_ptr<Endpoint> VerbsConnector::poll() {
       // packets.
       read_hello();
       (void)endpoint_->poll();
+      begin_hello();
       say_hello();
       if (!write_out() || !our_verdict_ || !their_verdict_) return nullptr;
       return finish();
   }
   return nullptr;
+}
+
+void VerbsConnector::begin_hello() {
+  if (began_hello_ || (endpoint_->must_hear_first() && !endpoint_->heard_hello())) return;
+  began_hello_ = true;
+  endpoint_->say_hello();
 }
 
 /// What the peer says of the hellos.
@@ -140,7 +158,7 @@ void VerbsConnector::say_hello() {
     return;
   }
   check_link();
-  if (!said_ && endpoint_->said_hello()) {
+  if (!said_ && began_hello_ && endpoint_->said_hello()) {
     said_ = true;
     out_.push_back(kSaid);
   }

@@ -2,9 +2,12 @@
 // the queue pairs themselves.
 //
 //   1  queue pair in INIT; our QpInfo goes out, the peer's comes in: both know the way to notify
-//   2  receives posted, RTR, RTS; a ready byte goes out, the peer's comes in: now both take packets
+//   2  receives posted; RTR, RTS, or what the connection manager does (cm_link.h); a ready byte
+//   goes
+//      out, the peer's comes in: now both take packets
 //   3  hello: a full-size packet each way, notified as all later ones. When ours is acknowledged,
-//      "said" goes out, and when the peer's is here, "heard"
+//      "said" goes out, and when the peer's is here, "heard". On iWARP the one who listened says
+//      hello when it has heard the other's
 //   4  both heard: the path works in both directions
 //
 // If immediates were agreed on and a device refuses the hello, or acknowledges it and does not
@@ -23,16 +26,17 @@ namespace paceline::transport::verbs {
 
 class VerbsConnector final : public Connector {
  public:
-  VerbsConnector(std::shared_ptr<Device> device, const VerbsOptions& options, int peer,
+  VerbsConnector(std::shared_ptr<Device> device, const VerbsOptions& options, int peer, Role role,
                  UniqueFd socket);
   std::unique_ptr<Endpoint> poll() override;
 
  private:
-  enum class Stage : std::uint8_t { descriptions, ready, hello };
+  enum class Stage : std::uint8_t { descriptions, manager, ready, hello };
 
   void begin(NotifyWays ways);
   bool write_out();
   bool read_to(std::size_t length);
+  void begin_hello();
   void read_hello();
   void say_hello();
   bool hello_must_be_sent();
@@ -43,6 +47,7 @@ class VerbsConnector final : public Connector {
   std::shared_ptr<Device> device_;
   VerbsOptions options_;
   int peer_;
+  Role role_;
   UniqueFd socket_;
   std::unique_ptr<VerbsEndpoint> endpoint_;
   Bytes out_;
@@ -50,6 +55,7 @@ class VerbsConnector final : public Connector {
   Bytes in_;
   Stage stage_ = Stage::descriptions;
   bool may_begin_again_ = false;
+  bool began_hello_ = false;
   bool said_ = false;
   std::optional<std::byte> our_verdict_;
   std::optional<std::byte> their_verdict_;

@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "paceline/error.h"
+#include "transport_verbs/cm_address.h"
 #include "transport_verbs/completion_text.h"
 #include "transport_verbs/endpoint.h"
 
@@ -65,6 +66,8 @@ std::string inspect_port(const VerbsApi& api, ibv_context* context, const VerbsO
   port.lid = attributes.lid;
   port.mtu = static_cast<std::uint8_t>(attributes.active_mtu);
   port.max_message = attributes.max_msg_sz;
+  // iWARP goes by IP addresses, which its connection manager knows.
+  if (port.kind == LinkKind::iwarp) return {};
   port.gids = read_gids(api, context, port);
   // By the link layer and nothing else: an Ethernet port may have a LID.
   if (attributes.link_layer != IBV_LINK_LAYER_ETHERNET) {
@@ -141,7 +144,8 @@ std::string memlock_text() {
 }  // namespace
 
 std::shared_ptr<Device> Device::open(const VerbsOptions& options,
-                                     std::shared_ptr<const VerbsApi> api, std::string& why_not) {
+                                     std::shared_ptr<const VerbsApi> api, std::string& why_not,
+                                     std::shared_ptr<const CmApi> cm) {
   prepare_for_fork(*api);
   const auto [wanted, wanted_port] = parse_device(options.device);
   const DeviceList list(*api);
@@ -153,6 +157,7 @@ std::shared_ptr<Device> Device::open(const VerbsOptions& options,
     if (!wanted.empty() && name != wanted) continue;
     std::shared_ptr<Device> device(new Device);
     device->api_ = api;
+    device->cm_ = cm;
     const std::string reason = device->open_one(list.at(i), name, wanted_port, options);
     if (reason.empty()) {
       options.log.info(LogComponent::verbs, [&] { return device->summary(); });
@@ -172,9 +177,6 @@ std::shared_ptr<Device> Device::open(const VerbsOptions& options,
 
 std::string Device::open_one(ibv_device* device, const std::string& name, int wanted_port,
                              const VerbsOptions& options) {
-  if (device->transport_type == IBV_TRANSPORT_IWARP) {
-    return name + " is iWARP, which this version cannot use";
-  }
   transport_ = device->transport_type;
   generation_ = process_generation();
   gid_index_ = options.gid_index;
@@ -188,12 +190,16 @@ std::string Device::open_one(ibv_device* device, const std::string& name, int wa
     Port port;
     port.number = static_cast<std::uint8_t>(number);
     label_ = name + " port " + std::to_string(number);
-    const std::string reason = inspect_port(*api_, context(), options, label_, port);
+    if (transport_ == IBV_TRANSPORT_IWARP) port.kind = LinkKind::iwarp;
+    std::string reason = inspect_port(*api_, context(), options, label_, port);
+    if (reason.empty()) {
+      port_ = std::move(port);
+      reason = prepare_manager(name, options);
+    }
     if (!reason.empty()) {
       reasons += (reasons.empty() ? "" : "; ") + reason;
       continue;
     }
-    port_ = std::move(port);
     domain_ = DomainHandle(api_->alloc_pd(context()), {api_.get()});
     channel_ = ChannelHandle(api_->create_comp_channel(context()), {api_.get()});
     if (!domain_ || !channel_) return label_ + " has no resources left (" + errno_text(errno) + ")";
@@ -205,8 +211,36 @@ std::string Device::open_one(ibv_device* device, const std::string& name, int wa
   return reasons.empty() ? name + " has no port " + std::to_string(wanted_port) : reasons;
 }
 
+std::string Device::prepare_manager(const std::string& name, const VerbsOptions& options) {
+  const bool iwarp = port_.kind == LinkKind::iwarp;
+  if (iwarp && options.connect == IbConnect::exchange) {
+    return name +
+           " is iWARP, which connects by rdma_cm only, and PACELINE_IB_CONNECT=exchange rules "
+           "that out: take auto or cm";
+  }
+  connect_ = iwarp || options.connect == IbConnect::cm ? IbConnect::cm : IbConnect::exchange;
+  if (connect_ == IbConnect::exchange) return {};
+  const std::string needs =
+      label_ + (iwarp ? " is iWARP and needs rdma_cm, but "
+                      : " is to connect by rdma_cm (PACELINE_IB_CONNECT), but ");
+  std::string reason;
+  if (!cm_) cm_ = load_cm_api(reason);
+  if (!cm_) return needs + reason;
+  addresses_ = addresses_of(*cm_, *api_, name, port_.number);
+  // The address is the GID there.
+  if (gid_index_ && !iwarp && port_.kind != LinkKind::infiniband) {
+    std::erase_if(addresses_, [&](const Gid& address) { return address != port_.gid.gid; });
+  }
+  if (!addresses_.empty()) return {};
+  return needs + "none of this host's IP addresses belongs to it: give its network interface one" +
+         (gid_index_ ? ", or leave PACELINE_IB_GID_INDEX alone" : "");
+}
+
 std::string Device::summary() const {
   std::string text = "RDMA device " + label_ + " on " + to_string(port_.kind);
+  if (connect_ == IbConnect::cm) {
+    return text + ", connected by rdma_cm as " + to_text(addresses_.front());
+  }
   if (port_.kind == LinkKind::infiniband) return text + ", LID " + std::to_string(port_.lid);
   return text + ", GID " + std::to_string(port_.gid.index) + " (" + to_text(port_.gid.gid) +
          (gid_index_ ? ", as PACELINE_IB_GID_INDEX says)" : ", chosen from the table)");
@@ -217,7 +251,9 @@ NotifyWays Device::notify_ways(IbNotify asked) const {
 }
 
 GidEntry Device::gid_near(std::optional<Ipv4Network> network) const {
-  if (port_.kind == LinkKind::infiniband || gid_index_ || !network) return port_.gid;
+  if (port_.gids.empty() || port_.kind == LinkKind::infiniband || gid_index_ || !network) {
+    return port_.gid;
+  }
   const auto chosen = choose_gid(port_.gids, network);
   // Never another kind than the one we were described by.
   return chosen && chosen->kind == port_.kind ? *chosen : port_.gid;

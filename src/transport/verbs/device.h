@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "transport/transport.h"
+#include "transport_verbs/cm_api.h"
 #include "transport_verbs/gid.h"
 #include "transport_verbs/ibv_handles.h"
 #include "transport_verbs/notify_choice.h"
@@ -33,9 +34,11 @@ struct Port {
 class Device {
  public:
   /// The first usable port that the options allow. Null if there is none, and then `why_not` says
-  /// it in one sentence. Throws where the options ask for what is not there.
+  /// it in one sentence. Throws where the options ask for what is not there. `cm` is the process's
+  /// librdmacm unless a test gives another; it is loaded only where it is needed.
   static std::shared_ptr<Device> open(const VerbsOptions& options,
-                                      std::shared_ptr<const VerbsApi> api, std::string& why_not);
+                                      std::shared_ptr<const VerbsApi> api, std::string& why_not,
+                                      std::shared_ptr<const CmApi> cm = nullptr);
 
   [[nodiscard]] const VerbsApi& api() const { return *api_; }
   [[nodiscard]] ibv_context* context() const { return context_.get(); }
@@ -43,6 +46,11 @@ class Device {
   [[nodiscard]] ibv_comp_channel* channel() const { return channel_.get(); }
   [[nodiscard]] const ibv_device_attr& limits() const { return limits_; }
   [[nodiscard]] const Port& port() const { return port_; }
+  /// How its queue pairs are connected: exchange or cm.
+  [[nodiscard]] IbConnect connect() const { return connect_; }
+  /// Where connect() is cm: the manager, and the addresses that it knows the port by, at least one.
+  [[nodiscard]] const CmApi& cm() const { return *cm_; }
+  [[nodiscard]] const std::vector<Gid>& addresses() const { return addresses_; }
   /// What a link over it can do to notify, given what was asked for.
   [[nodiscard]] NotifyWays notify_ways(IbNotify asked) const;
   /// "mlx5_0 port 1".
@@ -75,9 +83,14 @@ class Device {
   /// Empty, or why no port of it can be used.
   std::string open_one(ibv_device* device, const std::string& name, int wanted_port,
                        const VerbsOptions& options);
+  /// The same of the connection manager, where it is needed.
+  std::string prepare_manager(const std::string& name, const VerbsOptions& options);
   void handle_event(const ibv_async_event& event);
 
   std::shared_ptr<const VerbsApi> api_;
+  std::shared_ptr<const CmApi> cm_;
+  IbConnect connect_ = IbConnect::exchange;
+  std::vector<Gid> addresses_;
   ContextHandle context_;
   DomainHandle domain_;
   ChannelHandle channel_;

@@ -22,10 +22,15 @@ constexpr std::uint32_t kMostPerRequest = std::uint32_t{1} << 30;
 /// How long close() lets what was sent before leave. An acknowledgement takes microseconds, so
 /// this is reached only if the peer's host is gone.
 constexpr Nanoseconds kDrainTime = 50 * kMillisecond;
+/// On iWARP it is TCP that repeats what was lost, after 0.2 s and then after twice that.
+constexpr Nanoseconds kIwarpDrainTime = kSecond;
 
 std::uint32_t bytes_of_mtu(std::uint8_t mtu) {
   return std::uint32_t{128} << mtu;
 }
+
+/// What close() reads of the peer's on iWARP; any of its memory would do.
+constexpr std::uint32_t kReadBytes = 8;
 
 /// What the device's limits leave of what the options ask for.
 QueuePairShape choose_shape(const Device& device, const VerbsOptions& options) {
@@ -61,7 +66,7 @@ void Unmapper::operator()(std::byte* memory) const noexcept {
 }
 
 VerbsEndpoint::VerbsEndpoint(std::shared_ptr<Device> device, const VerbsOptions& options, int peer,
-                             std::optional<Ipv4Network> network, NotifyWays ways)
+                             Role role, std::optional<Ipv4Network> network, NotifyWays ways)
     : device_(std::move(device)),
       options_(options),
       peer_(peer),
@@ -88,6 +93,9 @@ VerbsEndpoint::VerbsEndpoint(std::shared_ptr<Device> device, const VerbsOptions&
   max_piece_ = std::min(device_->port().max_message, kMostPerRequest);
   // Where the numbering of packets starts should not be guessed right by an older connection.
   packet_number_ = std::random_device{}() & 0xffffff;
+  if (device_->connect() == IbConnect::cm) {
+    manager_ = std::make_unique<CmLink>(device_, options_, peer_, role, network);
+  }
   device_->endpoints.push_back(this);
 }
 
@@ -98,7 +106,7 @@ VerbsEndpoint::~VerbsEndpoint() {
 void VerbsEndpoint::make_memory() {
   const std::size_t mailbox = options_.message_slots * kSlotStride;
   const std::size_t notes = (shape_.receive_depth + shape_.send_depth) * kNoteBytes;
-  const std::size_t own = mailbox + kBounceBytes + notes;
+  const std::size_t own = mailbox + kBounceBytes + notes + kReadBytes;
   const std::size_t length = mailbox + own;
   void* memory =
       ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -112,9 +120,13 @@ void VerbsEndpoint::make_memory() {
   outbox_ = inbox_ + mailbox;
   bounce_ = outbox_ + mailbox;
   notes_ = bounce_ + kBounceBytes;
-  inbox_region_ =
-      device_->register_region(inbox_, mailbox, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
-  own_region_ = device_->register_region(outbox_, own, IBV_ACCESS_LOCAL_WRITE);
+  const int writable = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE;
+  // Only iWARP reads, to know what has arrived (drain()); there the answer to a read is a write of
+  // the peer's.
+  inbox_region_ = device_->register_region(inbox_, mailbox,
+                                           writable | (is_iwarp() ? IBV_ACCESS_REMOTE_READ : 0));
+  own_region_ =
+      device_->register_region(outbox_, own, is_iwarp() ? writable : IBV_ACCESS_LOCAL_WRITE);
   lengths_.resize(options_.message_slots);
 }
 
@@ -133,10 +145,12 @@ QpInfo VerbsEndpoint::info() const {
   info.message_slots = options_.message_slots;
   info.receives = shape_.receive_depth - ReceiveQueue::kReserve;
   info.notify_ways = ways_;
+  info.connect = device_->connect();
+  if (manager_) manager_->describe(info);
   return info;
 }
 
-void VerbsEndpoint::connect_to(const QpInfo& peer) {
+void VerbsEndpoint::check_agreement(const QpInfo& peer) const {
   if (peer.kind != device_->port().kind) {
     throw Error(ErrorCode::transport_failed,
                 "this rank's RDMA device " + device_->label() + " is on " +
@@ -146,6 +160,18 @@ void VerbsEndpoint::connect_to(const QpInfo& peer) {
                     "(PACELINE_IB_DEVICE, PACELINE_IB_GID_INDEX)",
                 {.peer = peer_});
   }
+  if (peer.connect != device_->connect()) {
+    throw Error(ErrorCode::transport_failed,
+                "this rank's RDMA device " + device_->label() + " connects by " +
+                    std::string(to_string(device_->connect())) + " and that of rank " +
+                    std::to_string(peer_) + " by " + std::string(to_string(peer.connect)) +
+                    ": set PACELINE_IB_CONNECT to the same on all ranks",
+                {.peer = peer_});
+  }
+}
+
+void VerbsEndpoint::connect_to(const QpInfo& peer) {
+  check_agreement(peer);
   const std::optional<Notify> way = agree(ways_, peer.notify_ways);
   if (!way) {
     const char* const ours = has(ways_, Notify::write_with_immediate) ? "immediates" : "sends";
@@ -171,6 +197,10 @@ void VerbsEndpoint::connect_to(const QpInfo& peer) {
   receives_ = ReceiveQueue(shape_.receive_depth - ReceiveQueue::kReserve, slots_);
   // Before the first packet can come in.
   post_receives(shape_.receive_depth);
+  if (manager_) {
+    manager_->start(pair_.get(), peer);
+    return;
+  }
   to_rtr(*device_, pair_.get(), peer, gid_, options_);
   to_rts(*device_, pair_.get(), packet_number_, options_);
 }
@@ -243,21 +273,39 @@ void VerbsEndpoint::check_lane(Lane lane) const {
   }
 }
 
+/// The last request, which completes after all others.
+void VerbsEndpoint::post_last() {
+  Posting posting;
+  posting.write({}, far_.mailbox_address, far_.mailbox_key, false);
+  if (is_iwarp()) {
+    ibv_send_wr& request = posting.requests[0];
+    request.opcode = IBV_WR_RDMA_READ;
+    const std::byte* place =
+        notes_ + std::size_t{shape_.receive_depth + shape_.send_depth} * kNoteBytes;
+    posting.payload = {reinterpret_cast<std::uint64_t>(place), kReadBytes, own_region_->lkey};
+    request.sg_list = &posting.payload;
+    request.num_sge = 1;
+  }
+  post(posting, true);
+}
+
 /// Lets what was posted arrive. A flush covers puts only, but the peer may still need the messages
-/// and signals that were sent before we go.
+/// and signals that were sent before we go. On InfiniBand and RoCE what has completed has arrived.
+/// On iWARP it has been handed to TCP, which forgets it if the connection ends; but the answer to a
+/// read comes after all before it was placed.
 void VerbsEndpoint::drain() noexcept {
   if (broken_ || hung_up_ || flush_seen_ || notified_ == 0 || device_->is_child()) return;
-  const Nanoseconds start = steady_now();
+  const Nanoseconds end = steady_now() + (is_iwarp() ? kIwarpDrainTime : kDrainTime);
+  bool asked = !is_iwarp();
   try {
-    while (!broken_ && !hung_up_ && (current_ || !sends_.idle())) {
-      if (!current_ && !sends_.last_is_signalled() && sends_.has_room()) {
-        Posting posting;
-        posting.write({}, far_.mailbox_address, far_.mailbox_key, false);
-        post(posting, true);
+    while (!broken_ && !hung_up_ && !flush_seen_ && (current_ || !sends_.idle() || !asked)) {
+      if (!current_ && (!asked || !sends_.last_is_signalled()) && sends_.has_room()) {
+        post_last();
+        asked = true;
       }
       poll();
       check_socket();
-      if (steady_now() - start > kDrainTime) break;
+      if (steady_now() > end) break;
       std::this_thread::yield();
     }
   } catch (const Error&) {
@@ -273,6 +321,7 @@ void VerbsEndpoint::close() noexcept {
   // After this no request of the peer finds our memory, whatever it still has under way.
   if (!device_->is_child()) to_error(*device_, pair_.get());
   pair_.reset();
+  manager_.reset();
   loans_.clear();
   // A queue is destroyed only after its events were taken.
   if (!device_->is_child()) device_->drain_channel();

@@ -23,6 +23,7 @@
 #include "base/layout.h"
 #include "paceline/error.h"
 #include "transport/transport.h"
+#include "transport_verbs/cm_link.h"
 #include "transport_verbs/device.h"
 #include "transport_verbs/flow.h"
 #include "transport_verbs/ibv_handles.h"
@@ -53,7 +54,7 @@ class VerbsEndpoint final : public Endpoint {
  public:
   /// Makes the queue pair, in INIT. `network`: the one over which the ends met, if known. `ways`:
   /// of notifying, that this end offers.
-  VerbsEndpoint(std::shared_ptr<Device> device, const VerbsOptions& options, int peer,
+  VerbsEndpoint(std::shared_ptr<Device> device, const VerbsOptions& options, int peer, Role role,
                 std::optional<Ipv4Network> network, NotifyWays ways);
   ~VerbsEndpoint() override;
   VerbsEndpoint(const VerbsEndpoint&) = delete;
@@ -61,9 +62,14 @@ class VerbsEndpoint final : public Endpoint {
 
   // --- making the link, by the connector -------------------------------------------------------
   [[nodiscard]] QpInfo info() const;
-  /// Posts the receives; RTR and RTS. Throws if the peer's port is of another kind, or if there is
-  /// no way of notifying that both can go.
+  /// Posts the receives; RTR and RTS, or the beginning of what the connection manager does. Throws
+  /// if the peer's port is of another kind or connects in another way, or if there is no way of
+  /// notifying that both can go.
   void connect_to(const QpInfo& peer);
+  /// Goes on with that; true once packets are taken and may be sent.
+  [[nodiscard]] bool is_connected() { return !manager_ || manager_->poll(); }
+  /// True if nothing may be sent before something was heard.
+  [[nodiscard]] bool must_hear_first() const { return manager_ && manager_->must_hear_first(); }
   /// Tries the path, and the way of notifying, with a packet of full size: a wrong GID or MTU shows
   /// here and not as a hang. Does not throw: the answers are below, as progress brings them.
   void say_hello();
@@ -104,7 +110,7 @@ class VerbsEndpoint final : public Endpoint {
   std::uint64_t arrived(Lane lane) override;
   bool flushed() override;
   [[nodiscard]] Footprint footprint() const override {
-    return {sizeof *this + memory_.get_deleter().length, socket_ ? 1 : 0};
+    return {sizeof *this + memory_.get_deleter().length, (socket_ ? 1 : 0) + (manager_ ? 1 : 0)};
   }
   void close() noexcept override;
 
@@ -140,8 +146,12 @@ class VerbsEndpoint final : public Endpoint {
   void on_failure(const ibv_wc& completion);
   void check_lane(Lane lane) const;
   [[nodiscard]] bool may_notify() const {
-    return sends_.has_room(notifier_->requests()) && notified_ < allowed_;
+    return !flush_seen_ && sends_.has_room(notifier_->requests()) && notified_ < allowed_;
   }
+  [[nodiscard]] bool is_iwarp() const { return device_->port().kind == LinkKind::iwarp; }
+  void see_flush();
+  void check_agreement(const QpInfo& peer) const;
+  void post_last();
   [[nodiscard]] bool peer_hung_up() const;
   void drain() noexcept;
   [[nodiscard]] std::string link_text() const;
@@ -163,6 +173,7 @@ class VerbsEndpoint final : public Endpoint {
   std::deque<Loan> loans_;
   CompletionQueueHandle completions_;
   QueuePairShape shape_;
+  std::unique_ptr<CmLink> manager_;  ///< its connection lasts as long as the queue pair
   QueuePairHandle pair_;
 
   std::uint32_t packet_number_ = 0;
@@ -193,6 +204,7 @@ class VerbsEndpoint final : public Endpoint {
   std::uint64_t hello_number_ = 0;
   bool hello_heard_ = false;
   bool flush_seen_ = false;
+  Nanoseconds flush_seen_at_ = 0;
   bool unanswered_ = false;
   bool closed_ = false;
   std::optional<Error> broken_;

@@ -1,5 +1,6 @@
 // Requests to the device, and what it says of them.
 #include <algorithm>
+#include <cerrno>
 
 #include "transport_verbs/completion_text.h"
 #include "transport_verbs/endpoint.h"
@@ -10,6 +11,10 @@ namespace {
 /// Marks the wr_id of receives, above the number of their slot; requests count from 1.
 constexpr std::uint64_t kReceive = std::uint64_t{1} << 63;
 
+/// On iWARP the end of the peer's queue pair is the end of ours, and comes before the end of its
+/// socket, which says that it was meant so.
+constexpr Nanoseconds kHangUpPatience = kSecond;
+
 /// Completions taken at a time: enough to make the call cheap, few enough for the stack.
 constexpr int kPollBatch = 32;
 
@@ -17,20 +22,27 @@ constexpr int kPollBatch = 32;
 
 // --- requests ------------------------------------------------------------------------------------
 
-/// In one call. A completion of the last request is one of all. The number of the last.
+/// In one call. A completion of the last request is one of all, but for siw: what asks for no
+/// completion of its own it hands to TCP without a copy, and calls complete (when a later one is)
+/// while TCP may still have to send it. So on iWARP every write of memory asks. The number of the
+/// last.
 std::uint64_t VerbsEndpoint::post(Posting& posting, bool want_completion) {
   SendQueue::Ticket ticket;
   for (std::size_t i = 0; i < posting.count; ++i) {
     const bool last = i + 1 == posting.count;
-    ticket = sends_.take(last && want_completion);
     ibv_send_wr& request = posting.requests[i];
+    const bool by_reference = request.opcode == IBV_WR_RDMA_WRITE && request.num_sge > 0 &&
+                              (request.send_flags & IBV_SEND_INLINE) == 0;
+    ticket = sends_.take((last && want_completion) || (by_reference && is_iwarp()));
     request.wr_id = ticket.number;
     if (ticket.signalled) request.send_flags |= IBV_SEND_SIGNALED;
     request.next = last ? nullptr : &posting.requests[i + 1];
   }
   ibv_send_wr* bad = nullptr;
   const int error = device_->api().post_send(pair_.get(), posting.requests.data(), &bad);
-  if (error != 0) {
+  if (error == ENOTCONN && is_iwarp()) {
+    see_flush();  // as if it had been posted just before
+  } else if (error != 0) {
     fail("a request could not be posted (" + errno_text(error) + ")");
     throw *broken_;
   }
@@ -67,7 +79,7 @@ void VerbsEndpoint::post_receives(std::uint32_t count) {
 }
 
 void VerbsEndpoint::send_credits() {
-  if (!receives_.owes_credits() || closed_ || broken_ || hung_up_) return;
+  if (!receives_.owes_credits() || closed_ || broken_ || hung_up_ || flush_seen_) return;
   if (!sends_.has_room(notifier_->requests())) return;
   const ReceiveQueue::Credits credits = receives_.take_credits();
   notify({Immediate::Kind::credits, static_cast<std::uint16_t>(credits.slots),
@@ -90,7 +102,9 @@ bool VerbsEndpoint::poll() {
   if (flush_seen_ && !broken_) {
     device_->poll_events();
     if (!broken_ && peer_hung_up()) check_socket();
-    if (!broken_ && !hung_up_) fail(probable_cause(IBV_WC_WR_FLUSH_ERR));
+    const bool waits = is_iwarp() && steady_now() - flush_seen_at_ < kHangUpPatience;
+    if (!broken_ && !hung_up_ && !waits) fail(probable_cause(IBV_WC_WR_FLUSH_ERR));
+    return news;
   }
   if (broken_ || hung_up_) return news;
   try {
@@ -154,9 +168,14 @@ void VerbsEndpoint::on_notification(Immediate immediate) {
   fail("the peer sent a notification that makes no sense (a defect, or another version)");
 }
 
+void VerbsEndpoint::see_flush() {
+  if (!flush_seen_) flush_seen_at_ = steady_now();
+  flush_seen_ = true;
+}
+
 void VerbsEndpoint::on_failure(const ibv_wc& completion) {
   if (completion.status == IBV_WC_WR_FLUSH_ERR) {
-    flush_seen_ = true;
+    see_flush();
     return;
   }
   // A peer that has left answers nothing: then its leaving is the news.

@@ -13,11 +13,6 @@ namespace {
 
 constexpr Gid kIpv4Prefix = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0};
 
-std::uint32_t ipv4_of(const Gid& gid) {
-  return std::uint32_t{gid[12]} << 24 | std::uint32_t{gid[13]} << 16 | std::uint32_t{gid[14]} << 8 |
-         gid[15];
-}
-
 /// Lower is better.
 int rank_of(const GidEntry& entry, std::optional<Ipv4Network> near) {
   switch (entry.kind) {
@@ -28,6 +23,7 @@ int rank_of(const GidEntry& entry, std::optional<Ipv4Network> near) {
     case LinkKind::roce_v1:
       return 4;
     case LinkKind::infiniband:
+    case LinkKind::iwarp:
       break;
   }
   return 5;
@@ -45,6 +41,8 @@ const char* to_string(LinkKind kind) {
       return "RoCE v2 over IPv4";
     case LinkKind::roce_v2_ipv6:
       return "RoCE v2 over IPv6";
+    case LinkKind::iwarp:
+      return "iWARP";
   }
   return "?";
 }
@@ -60,6 +58,11 @@ bool is_zero(const Gid& gid) {
 
 bool is_ipv4_mapped(const Gid& gid) {
   return std::equal(gid.begin(), gid.begin() + 12, kIpv4Prefix.begin());
+}
+
+std::uint32_t ipv4_of(const Gid& gid) {
+  return std::uint32_t{gid[12]} << 24 | std::uint32_t{gid[13]} << 16 | std::uint32_t{gid[14]} << 8 |
+         gid[15];
 }
 
 bool is_link_local(const Gid& gid) {

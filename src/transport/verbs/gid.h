@@ -21,12 +21,14 @@ enum class LinkKind : std::uint8_t {
   roce_v1 = 2,
   roce_v2_ipv4 = 3,
   roce_v2_ipv6 = 4,
+  iwarp = 5,
 };
 
-/// "InfiniBand", "RoCE v1", "RoCE v2 over IPv4", "RoCE v2 over IPv6"; "?" for anything else.
+/// "InfiniBand", "RoCE v1", "RoCE v2 over IPv4", "RoCE v2 over IPv6", "iWARP"; "?" for anything
+/// else.
 const char* to_string(LinkKind kind);
 constexpr bool is_valid(LinkKind kind) {
-  return kind >= LinkKind::infiniband && kind <= LinkKind::roce_v2_ipv6;
+  return kind >= LinkKind::infiniband && kind <= LinkKind::iwarp;
 }
 
 /// One entry of the table.
@@ -41,6 +43,8 @@ LinkKind kind_of_gid(const Gid& gid, bool version_2);
 
 bool is_zero(const Gid& gid);
 bool is_ipv4_mapped(const Gid& gid);
+/// Of a mapped address, in host order.
+std::uint32_t ipv4_of(const Gid& gid);
 bool is_link_local(const Gid& gid);
 /// As an IPv6 address: "::ffff:10.0.0.1".
 std::string to_text(const Gid& gid);

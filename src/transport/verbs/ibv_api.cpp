@@ -1,9 +1,6 @@
 #include "transport_verbs/ibv_api.h"
 
-#include <dlfcn.h>
-
-#include <cerrno>
-#include <cstring>
+#include "transport_verbs/loader.h"
 
 // verbs.h turns these names into macros around symbols that would have to be linked.
 #undef ibv_query_port
@@ -43,21 +40,6 @@ struct Symbols {
   ibv_qp* (*create_qp)(ibv_pd*, ibv_qp_init_attr*) = nullptr;
   int (*destroy_qp)(ibv_qp*) = nullptr;
   int (*modify_qp)(ibv_qp*, ibv_qp_attr*, int) = nullptr;
-};
-
-class Loader {
- public:
-  explicit Loader(void* library) : library_(library) {}
-  template <class Function>
-  void find(Function*& function, const char* name) {
-    function = reinterpret_cast<Function*>(::dlsym(library_, name));
-    if (function == nullptr && missing_.empty()) missing_ = name;
-  }
-  [[nodiscard]] const std::string& missing() const { return missing_; }
-
- private:
-  void* library_;
-  std::string missing_;
 };
 
 /// The name of the first symbol that is missing; empty if all are there.
@@ -175,14 +157,8 @@ class LoadedApi final : public VerbsApi {
 }  // namespace
 
 std::shared_ptr<const VerbsApi> load_verbs_api(std::string& why_not, const char* library) {
-  void* handle = ::dlopen(library, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  if (handle == nullptr) {
-    why_not = std::string(library) + " not found";
-    if (const char* reason = ::dlerror(); std::strstr(reason, "No such file") == nullptr) {
-      why_not = std::string(library) + " cannot be loaded (" + reason + ")";
-    }
-    return nullptr;
-  }
+  void* handle = open_library(library, why_not);
+  if (handle == nullptr) return nullptr;
   Symbols symbols;
   if (const std::string missing = find_all(handle, symbols); !missing.empty()) {
     why_not = std::string(library) + " has no " + missing + ": rdma-core 35 or newer is needed";

@@ -12,23 +12,23 @@
 
 namespace paceline::transport::verbs {
 
-template <class Object, int (VerbsApi::*Destroy)(Object*) const>
+template <class Object, class Api, auto Destroy>
 struct Destroyer {
-  const VerbsApi* api = nullptr;
+  const Api* api = nullptr;
   int generation = process_generation();
   void operator()(Object* object) const noexcept {
     if (generation == process_generation()) (void)(api->*Destroy)(object);
   }
 };
 
-template <class Object, int (VerbsApi::*Destroy)(Object*) const>
-using Handle = std::unique_ptr<Object, Destroyer<Object, Destroy>>;
+template <class Object, class Api, auto Destroy>
+using Handle = std::unique_ptr<Object, Destroyer<Object, Api, Destroy>>;
 
-using ContextHandle = Handle<ibv_context, &VerbsApi::close_device>;
-using DomainHandle = Handle<ibv_pd, &VerbsApi::dealloc_pd>;
-using RegionHandle = Handle<ibv_mr, &VerbsApi::dereg_mr>;
-using ChannelHandle = Handle<ibv_comp_channel, &VerbsApi::destroy_comp_channel>;
-using CompletionQueueHandle = Handle<ibv_cq, &VerbsApi::destroy_cq>;
-using QueuePairHandle = Handle<ibv_qp, &VerbsApi::destroy_qp>;
+using ContextHandle = Handle<ibv_context, VerbsApi, &VerbsApi::close_device>;
+using DomainHandle = Handle<ibv_pd, VerbsApi, &VerbsApi::dealloc_pd>;
+using RegionHandle = Handle<ibv_mr, VerbsApi, &VerbsApi::dereg_mr>;
+using ChannelHandle = Handle<ibv_comp_channel, VerbsApi, &VerbsApi::destroy_comp_channel>;
+using CompletionQueueHandle = Handle<ibv_cq, VerbsApi, &VerbsApi::destroy_cq>;
+using QueuePairHandle = Handle<ibv_qp, VerbsApi, &VerbsApi::destroy_qp>;
 
 }  // namespace paceline::transport::verbs

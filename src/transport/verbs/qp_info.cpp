@@ -11,16 +11,21 @@ namespace {
 constexpr std::uint32_t kPortMagic = 0x504C7670;
 constexpr std::uint32_t kQpMagic = 0x504C7671;
 // Raised with every change of what travels or of what a notification says.
-constexpr std::uint16_t kVersion = 2;
+constexpr std::uint16_t kVersion = 3;
 // Device names are at most 64 characters (IBV_SYSFS_NAME_MAX).
 constexpr std::size_t kMaxLabel = 96;
 
-Gid read_gid(WireReader& reader) {
-  Gid gid{};
-  const ConstBytes raw = reader.raw(gid.size());
-  std::transform(raw.begin(), raw.end(), gid.begin(),
+template <class Array>
+Array read_array(WireReader& reader) {
+  Array array{};
+  const ConstBytes raw = reader.raw(array.size());
+  std::transform(raw.begin(), raw.end(), array.begin(),
                  [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
-  return gid;
+  return array;
+}
+
+bool is_way(IbConnect connect) {
+  return connect == IbConnect::exchange || connect == IbConnect::cm;
 }
 
 }  // namespace
@@ -28,6 +33,7 @@ Gid read_gid(WireReader& reader) {
 Bytes PortInfo::pack() const {
   WireWriter writer;
   writer.u32(kPortMagic).u16(kVersion).u8(usable ? 1 : 0).u8(static_cast<std::uint8_t>(kind));
+  writer.u8(static_cast<std::uint8_t>(connect));
   writer.u16(lid).raw(std::as_bytes(std::span(gid))).text(label.substr(0, kMaxLabel));
   return writer.take();
 }
@@ -48,10 +54,11 @@ std::optional<PortInfo> PortInfo::unpack(ConstBytes bytes, std::string& why_not)
   PortInfo info;
   info.usable = reader.u8() != 0;
   info.kind = static_cast<LinkKind>(reader.u8());
+  info.connect = static_cast<IbConnect>(reader.u8());
   info.lid = reader.u16();
-  info.gid = read_gid(reader);
+  info.gid = read_array<Gid>(reader);
   info.label = reader.text(kMaxLabel);
-  if (!reader.finished() || !is_valid(info.kind)) {
+  if (!reader.finished() || !is_valid(info.kind) || !is_way(info.connect)) {
     why_not = "the peer's description of its RDMA device is damaged";
     return std::nullopt;
   }
@@ -64,6 +71,8 @@ Bytes QpInfo::pack() const {
   writer.u16(lid).raw(std::as_bytes(std::span(gid)));
   writer.u32(qp_number).u32(packet_number);
   writer.u64(mailbox_address).u32(mailbox_key).u32(message_slots).u32(receives).u8(notify_ways);
+  writer.u8(static_cast<std::uint8_t>(connect)).raw(std::as_bytes(std::span(cm_address)));
+  writer.u16(cm_port).raw(std::as_bytes(std::span(cm_cookie)));
   Bytes bytes = writer.take();
   bytes.resize(kPackedSize);  // the rest is for what later versions add
   return bytes;
@@ -86,7 +95,7 @@ QpInfo QpInfo::unpack(ConstBytes bytes, int peer) {
   info.kind = static_cast<LinkKind>(reader.u8());
   info.mtu = reader.u8();
   info.lid = reader.u16();
-  info.gid = read_gid(reader);
+  info.gid = read_array<Gid>(reader);
   info.qp_number = reader.u32();
   info.packet_number = reader.u32();
   info.mailbox_address = reader.u64();
@@ -94,9 +103,13 @@ QpInfo QpInfo::unpack(ConstBytes bytes, int peer) {
   info.message_slots = reader.u32();
   info.receives = reader.u32();
   info.notify_ways = reader.u8();
+  info.connect = static_cast<IbConnect>(reader.u8());
+  info.cm_address = read_array<Gid>(reader);
+  info.cm_port = reader.u16();
+  info.cm_cookie = read_array<Cookie>(reader);
   if (!reader.ok() || !is_valid(info.kind) || info.mtu < 1 || info.mtu > 5 ||
       info.message_slots == 0 || info.message_slots > 4096 || info.receives == 0 ||
-      info.notify_ways == 0 ||
+      !is_way(info.connect) || info.notify_ways == 0 ||
       info.notify_ways > (Notify::write_with_immediate | Notify::write_then_send)) {
     refuse(who + " sent a damaged description of its queue pair");
   }

@@ -99,6 +99,22 @@ void to_rtr(const Device& device, ibv_qp* pair, const QpInfo& peer, const GidEnt
          "RTR");
 }
 
+void to_state_of_manager(const Device& device, ibv_qp* pair, ibv_qp_attr& attributes, int mask,
+                         const QpInfo& peer, const VerbsOptions& options) {
+  if (attributes.qp_state == IBV_QPS_RTR) {
+    attributes.path_mtu = static_cast<ibv_mtu>(std::min(device.port().mtu, peer.mtu));
+    attributes.min_rnr_timer = kMinRnrTimer;
+    attributes.ah_attr.sl = options.service_level;
+    attributes.ah_attr.grh.traffic_class = options.traffic_class;
+    modify(device, pair, attributes, mask, "RTR");
+    return;
+  }
+  attributes.timeout = options.timeout;
+  attributes.retry_cnt = options.retry_count;
+  attributes.rnr_retry = options.rnr_retry;
+  modify(device, pair, attributes, mask, "RTS");
+}
+
 void to_rts(const Device& device, ibv_qp* pair, std::uint32_t packet_number,
             const VerbsOptions& options) {
   ibv_qp_attr attributes{};

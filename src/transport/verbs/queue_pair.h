@@ -27,6 +27,11 @@ void to_init(const Device& device, ibv_qp* pair);
 void to_rtr(const Device& device, ibv_qp* pair, const QpInfo& peer, const GidEntry& gid,
             const VerbsOptions& options);
 
+/// INIT → RTR or RTR → RTS as the connection manager says in `attributes` and `mask`, but for what
+/// is ours to say: the MTU that both ports can do, time-outs, the traffic's class.
+void to_state_of_manager(const Device& device, ibv_qp* pair, ibv_qp_attr& attributes, int mask,
+                         const QpInfo& peer, const VerbsOptions& options);
+
 /// RTR → RTS: we may send.
 void to_rts(const Device& device, ibv_qp* pair, std::uint32_t packet_number,
             const VerbsOptions& options);

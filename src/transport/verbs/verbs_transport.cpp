@@ -32,7 +32,8 @@ void check_options(const VerbsOptions& options) {
 }
 
 std::shared_ptr<Device> open_device(const VerbsOptions& options,
-                                    std::shared_ptr<const VerbsApi> api, std::string& why_not) {
+                                    std::shared_ptr<const VerbsApi> api,
+                                    std::shared_ptr<const CmApi> cm, std::string& why_not) {
   if (!api) {
     std::string reason;
     api = load_verbs_api(reason);
@@ -45,13 +46,14 @@ std::shared_ptr<Device> open_device(const VerbsOptions& options,
       return nullptr;
     }
   }
-  return Device::open(options, std::move(api), why_not);
+  return Device::open(options, std::move(api), why_not, std::move(cm));
 }
 
 class VerbsTransport final : public Transport {
  public:
-  VerbsTransport(const VerbsOptions& options, std::shared_ptr<const VerbsApi> api)
-      : options_(options), device_(open_device(options, std::move(api), why_not_)) {}
+  VerbsTransport(const VerbsOptions& options, std::shared_ptr<const VerbsApi> api,
+                 std::shared_ptr<const CmApi> cm)
+      : options_(options), device_(open_device(options, std::move(api), std::move(cm), why_not_)) {}
 
   [[nodiscard]] std::string_view name() const override { return "verbs"; }
 
@@ -60,6 +62,7 @@ class VerbsTransport final : public Transport {
     info.usable = device_ != nullptr;
     if (device_) {
       info.kind = device_->port().kind;
+      info.connect = device_->connect();
       info.lid = device_->port().lid;
       info.gid = device_->port().gid.gid;
       info.label = device_->label();
@@ -78,18 +81,25 @@ class VerbsTransport final : public Transport {
                          to_string(device_->port().kind) + " and the peer's (" + peer->label +
                          ") on " + to_string(peer->kind)};
     }
+    if (peer->connect != device_->connect()) {
+      return {false, "our RDMA device (" + device_->label() + ") connects by " +
+                         std::string(to_string(device_->connect())) + " and the peer's (" +
+                         peer->label + ") by " + std::string(to_string(peer->connect)) +
+                         ": set PACELINE_IB_CONNECT to the same on all ranks"};
+    }
     return {true};
   }
 
   [[nodiscard]] SocketNeed sockets() const override { return {SocketNeed::Family::inet, 1}; }
 
-  [[nodiscard]] std::unique_ptr<Connector> connect(int peer, Role /*either does the same*/,
+  [[nodiscard]] std::unique_ptr<Connector> connect(int peer, Role role,
                                                    std::vector<UniqueFd> sockets) override {
     if (!device_) throw Error(ErrorCode::unsupported, why_not_, {.peer = peer});
     if (sockets.size() != 1) {
       throw Error(ErrorCode::internal, "an RDMA link is made over one socket", {.peer = peer});
     }
-    return std::make_unique<VerbsConnector>(device_, options_, peer, std::move(sockets.front()));
+    return std::make_unique<VerbsConnector>(device_, options_, peer, role,
+                                            std::move(sockets.front()));
   }
 
   [[nodiscard]] std::unique_ptr<Registration> register_memory(const MemoryView& memory) override {
@@ -139,16 +149,18 @@ class VerbsTransport final : public Transport {
 
 }  // namespace
 
-Reachable verbs_available(const VerbsOptions& options, std::shared_ptr<const VerbsApi> api) {
+Reachable verbs_available(const VerbsOptions& options, std::shared_ptr<const VerbsApi> api,
+                          std::shared_ptr<const CmApi> cm) {
   std::string why_not;
-  const auto device = open_device(options, std::move(api), why_not);
+  const auto device = open_device(options, std::move(api), std::move(cm), why_not);
   return {device != nullptr, why_not};
 }
 
 std::unique_ptr<Transport> make_verbs_transport(const VerbsOptions& options,
-                                                std::shared_ptr<const VerbsApi> api) {
+                                                std::shared_ptr<const VerbsApi> api,
+                                                std::shared_ptr<const CmApi> cm) {
   check_options(options);
-  return std::make_unique<VerbsTransport>(options, std::move(api));
+  return std::make_unique<VerbsTransport>(options, std::move(api), std::move(cm));
 }
 
 }  // namespace paceline::transport

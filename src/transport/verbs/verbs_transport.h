@@ -1,4 +1,4 @@
-// The wire over RDMA: reliable connected queue pairs on InfiniBand and RoCE. See
+// The wire over RDMA: reliable connected queue pairs on InfiniBand, RoCE and iWARP. See
 // docs/design/transport.md.
 #pragma once
 
@@ -14,8 +14,9 @@
 namespace paceline::transport {
 
 namespace verbs {
+class CmApi;
 class VerbsApi;
-}
+}  // namespace verbs
 
 /// What can be set. The defaults are for real hardware; devices with lower limits lower them.
 struct VerbsOptions {
@@ -25,6 +26,8 @@ struct VerbsOptions {
   std::optional<int> gid_index = {};
   /// How the link tells that something was put; see verbs/notify.h.
   IbNotify notify = IbNotify::automatic;
+  /// How queue pairs are connected; see verbs/cm_link.h.
+  IbConnect connect = IbConnect::automatic;
 
   /// Requests that may be under way to one peer. 256 of 8 KiB keep 2 MiB under way, several times
   /// what 400 Gb/s over 10 us holds.
@@ -52,14 +55,17 @@ struct VerbsOptions {
 };
 
 /// Whether this machine can use the wire, and if not, why not: "no RDMA device here:
-/// libibverbs.so.1 not found". `api` is the process's libibverbs unless a test gives another.
+/// libibverbs.so.1 not found". `api` is the process's libibverbs, and `cm` its librdmacm, unless a
+/// test gives others.
 Reachable verbs_available(const VerbsOptions& options,
-                          std::shared_ptr<const verbs::VerbsApi> api = nullptr);
+                          std::shared_ptr<const verbs::VerbsApi> api = nullptr,
+                          std::shared_ptr<const verbs::CmApi> cm = nullptr);
 
 /// Without a usable device the transport is there all the same: nobody is reachable by it, and
 /// its description tells the peers. Throws invalid_configuration where a device or GID index was
 /// asked for by name and cannot be had.
 std::unique_ptr<Transport> make_verbs_transport(
-    const VerbsOptions& options, std::shared_ptr<const verbs::VerbsApi> api = nullptr);
+    const VerbsOptions& options, std::shared_ptr<const verbs::VerbsApi> api = nullptr,
+    std::shared_ptr<const verbs::CmApi> cm = nullptr);
 
 }  // namespace paceline::transport

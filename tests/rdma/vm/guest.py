@@ -11,6 +11,7 @@ import pathlib
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +22,9 @@ import prepare
 
 TIMED_OUT = 124  # as timeout(1) has it
 MACHINE_FAILED = 125
+
+# What init.sh makes of a machine that has no wire: its device is on one end of a veth pair.
+ALONE = {"device": "rxe", "address": "10.99.0.1", "interface": "v0", "host": "0"}
 
 # A machine that boots with KVM at all does it in a second or two; a broken nested KVM hangs.
 KVM_TRIAL_SECONDS = 20
@@ -49,6 +53,28 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
+def settings_file(settings: dict[str, str]) -> bytes:
+    """What init.sh makes the machine from."""
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()).encode()
+
+
+def socket_words(sockets: dict[str, socket.socket], settings: dict[str, str]) -> list[str]:
+    """What of the machine goes through sockets: the agent's port, QEMU's monitor, the wire."""
+    words = []
+    if "control" in sockets:
+        words += ["-chardev", f"socket,id=control,fd={sockets['control'].fileno()}",
+                  "-device", "virtserialport,chardev=control,name=control"]
+    if "monitor" in sockets:
+        words += ["-chardev", f"socket,id=monitor,fd={sockets['monitor'].fileno()}",
+                  "-mon", "chardev=monitor,mode=control"]
+    if "wire" in sockets:
+        # An empty romfile: nothing is booted from there.
+        words += ["-netdev", f"socket,id=wire,fd={sockets['wire'].fileno()}",
+                  "-device", "virtio-net-pci,netdev=wire,romfile=,"
+                             f"mac=52:54:00:99:00:0{int(settings['host']) + 1}"]
+    return words
+
+
 def qemu_command(image: prepare.Image, accel: str, cpus: int, memory: int, initrd: int,
                  console: int, ports: list[int]) -> list[str]:
     acceleration = "kvm" if accel == "kvm" else "tcg,thread=multi"
@@ -58,7 +84,7 @@ def qemu_command(image: prepare.Image, accel: str, cpus: int, memory: int, initr
         # time, and an all_reduce of 64 KiB or more takes half as many instructions.
         "-accel", acceleration, "-cpu", "host" if accel == "kvm" else "max,-erms,-fsrm",
         "-smp", str(cpus), "-m", str(memory),
-        "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none",
+        "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
         "-kernel", str(image.kernel), "-initrd", f"/proc/self/fd/{initrd}",
         # A panic restarts at once, which -no-reboot turns into the end of QEMU. A stuck processor
         # is a panic too, but not before emulation had its time.
@@ -103,23 +129,30 @@ class Machine:
     """One boot: from the start of QEMU to its end."""
 
     def __init__(self, image: prepare.Image, accel: str, cpus: int, memory: int,
-                 command: list[str], out, err) -> None:
+                 command: list[str], out, err, settings: dict[str, str] | None = None,
+                 sockets: dict[str, socket.socket] | None = None) -> None:
+        settings = ALONE | (settings or {})
+        sockets = sockets or {}
         extra = cpio.Archive()
         # Not in the cached part, which would go stale with every change of the script.
         script = pathlib.Path(__file__).resolve().parent / "init.sh"
         extra.file("init", script.read_bytes(), 0o755)
         extra.file("command", command_file(command), 0o755)
+        extra.file("settings", settings_file(settings), 0o644)
         initrd = memory_file("initrd", image.initramfs.read_bytes() + extra.bytes())
         self._console = memory_file("console")
         reading, writing = zip(*(os.pipe() for _ in range(3)))
-        inherited = [initrd, self._console, *writing]
+        inherited = [initrd, self._console, *writing, *(s.fileno() for s in sockets.values())]
         words = qemu_command(image, accel, cpus, memory, initrd, self._console, list(writing))
+        words += socket_words(sockets, settings)
         self._errors = memory_file("errors")
         self._qemu = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=self._errors, stderr=self._errors,
             pass_fds=inherited, preexec_fn=die_with_parent)
         for descriptor in (initrd, *writing):
             os.close(descriptor)
+        for end in sockets.values():
+            end.close()
         self._pumps = [Pump(reading[0], out), Pump(reading[1], err), Pump(reading[2])]
 
     def wait(self, seconds: float) -> bool:
@@ -131,6 +164,9 @@ class Machine:
             return False
         finally:
             self.kill()
+
+    def is_gone(self) -> bool:
+        return self._qemu.poll() is not None
 
     def kill(self) -> None:
         self._qemu.kill()
@@ -173,21 +209,24 @@ def acceleration(image: prepare.Image) -> str:
     return answer
 
 
-def show_console(machine: Machine) -> None:
-    text = machine.console()
-    print("--- console of the machine " + "-" * 50, file=sys.stderr)
+def show(text: str) -> None:
     print(text if text.endswith("\n") else text + "\n", end="", file=sys.stderr)
     print("-" * 77, file=sys.stderr)
+
+
+def show_console(machine: Machine) -> None:
+    show("--- console of the machine " + "-" * 50 + "\n" + machine.console())
 
 
 def run(image: prepare.Image, options: argparse.Namespace) -> int:
     accel = acceleration(image) if options.accel == "auto" else options.accel
     start = time.monotonic()
     machine = Machine(image, accel, options.cpus, options.memory, options.command,
-                      sys.stdout.buffer, sys.stderr.buffer)
+                      sys.stdout.buffer, sys.stderr.buffer, settings={"device": options.device})
 
     def leave(number: int, _frame) -> None:
-        machine.kill()
+        # QEMU dies with us. Not by waiting for it: the signal may have come while we do that, and
+        # hold what waiting takes.
         os._exit(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

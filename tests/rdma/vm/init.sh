@@ -1,8 +1,10 @@
 #!/bin/busybox sh
 # The first process of the machine. Loads the modules, lays a writable layer in memory over the
-# host's files, puts one software RDMA device up and runs /command in there. Its output goes through
-# two virtio ports and its exit code through a third; everything said here goes to the console.
+# host's files, puts one software RDMA device up (as /settings says) and runs /command in there. Its
+# output goes through two virtio ports and its exit code through a third; everything said here goes
+# to the console.
 export PATH=/bin
+. /settings # device, address, interface, host
 bb=/bin/busybox
 
 fail() {
@@ -33,19 +35,23 @@ $bb mount -t devpts -o mode=0620,ptmxmode=0666 none /host/dev/pts
 $bb mount -t tmpfs -o mode=1777 none /host/dev/shm
 $bb mount -t tmpfs -o mode=0755 none /host/run
 $bb ln -sf /proc/self/fd /host/dev/fd
-$bb hostname paceline-vm
-echo "127.0.0.1 localhost paceline-vm" > /host/etc/hosts
+$bb hostname "paceline-vm$host"
+echo "127.0.0.1 localhost paceline-vm$host" > /host/etc/hosts
 : > /host/etc/resolv.conf
 
-# MTU 4200 makes room for RoCE's largest packet, 4096 and headers. rxe refuses lo, so a veth pair
-# it is; all processes on the one device talk to each other.
+# MTU 4200 makes room for RoCE's largest packet, 4096 and headers. A machine that is alone has a veth
+# pair (rxe refuses lo), and all processes on the one device talk to each other.
 # With a full path: busybox would take its own programs before the host's.
 in_host() { $bb chroot /host /usr/bin/env PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
+if [ "$interface" = v0 ]; then
+  in_host ip link add v0 type veth peer name v1 && in_host ip link set v1 mtu 4200 up ||
+    fail "cannot make a veth pair"
+fi
 in_host ip link set lo up &&
-  in_host ip link add v0 mtu 4200 type veth peer name v1 mtu 4200 &&
-  in_host ip address add 10.99.0.1/24 dev v0 &&
-  in_host ip link set v0 up && in_host ip link set v1 up &&
-  in_host rdma link add rxe0 type rxe netdev v0 ||
+  in_host ip link set "$interface" mtu 4200 &&
+  in_host ip address add "$address/24" dev "$interface" &&
+  in_host ip link set "$interface" up &&
+  in_host rdma link add "${device}0" type "$device" netdev "$interface" ||
   fail "cannot make the RDMA device"
 
 $bb cp /command /host/run/paceline-command
@@ -63,6 +69,8 @@ $bb cat /layer/out > "$(port out)" &
 out=$!
 $bb cat /layer/err > "$(port err)" &
 err=$!
+# siw holds root to the limit too.
+ulimit -l unlimited
 in_host /bin/sh /run/paceline-command < /dev/null > /layer/out 2> /layer/err
 code=$?
 # What the command has left running may hold the pipes open: end it, but not what drains them.

@@ -1,8 +1,9 @@
 """What the machine needs: host packages, a kernel with its modules, a first file system.
 
 The kernel is Debian's ordinary one (the cloud flavour has no rdma_rxe): downloaded as a package
-and unpacked into a cache folder, never installed. The cache is keyed by the kernel's version and
-by a number of our own, so an update of either makes a new one beside the old.
+and unpacked into a cache folder, never installed. siw is built beside it (siw.py). The cache is
+keyed by the kernel's version and by a number of our own, so an update of either makes a new one
+beside the old.
 """
 
 import dataclasses
@@ -15,9 +16,10 @@ import sys
 import tempfile
 
 import cpio
+import siw
 
 # Raise it when the content of the cached image changes.
-LAYOUT = 2
+LAYOUT = 3
 
 # Debian package -> a program or file that it brings.
 PACKAGES = {
@@ -29,14 +31,21 @@ PACKAGES = {
     "ibverbs-providers": "/etc/libibverbs.d/rxe.driver",
     "ibverbs-utils": "ibv_devinfo",
     "perftest": "ib_write_bw",
+    "rdmacm-utils": "rping",
+    "gcc-12": "gcc-12",  # what Debian 12 compiles its kernel with
+    "binutils": "strip",
+    "make": "make",
+    "xz-utils": "xz",
 }
 
 # In the order in which they are loaded; what each depends on is loaded before it. rxe computes
 # CRC32 through the kernel's crypto and fails with no reason given where its modules are missing.
+# The last line is what tc can do to a wire.
 MODULES = [
     "virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay",
     "crc32_generic", "crc32_pclmul", "crc32c_generic", "crc32c_intel",
-    "rdma_rxe", "ib_uverbs", "rdma_ucm", "veth", "virtio_net", "sch_netem",
+    "rdma_rxe", "siw", "ib_uverbs", "rdma_ucm", "veth", "virtio_net",
+    "sch_netem", "sch_ingress", "cls_flower", "act_gact",
 ]
 
 
@@ -142,7 +151,7 @@ def make_initramfs(tree: pathlib.Path, release: str) -> bytes:
     return archive.bytes()
 
 
-def build(folder: pathlib.Path, package: str) -> None:
+def build(folder: pathlib.Path, package: str, version: str) -> None:
     """Makes `folder`, whole or not at all."""
     say(f"downloading {package} and making a machine of it in {folder} (once)")
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="making-") as scratch:
@@ -152,6 +161,8 @@ def build(folder: pathlib.Path, package: str) -> None:
         tree = work / "tree"
         run_step(["dpkg", "-x", str(deb), str(tree)])
         release = next((tree / "lib/modules").iterdir()).name
+        module = siw.build(run_step, release, version, work / "siw")
+        shutil.copy(module, tree / "lib/modules" / release)
         run_step([find_program("depmod") or "depmod", "-b", str(tree), release])
         ready = work / "ready"
         ready.mkdir()
@@ -178,5 +189,5 @@ def image() -> Image:
     with open(root / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several at once: one makes it, the others wait
         if not (folder / "initramfs").exists():
-            build(folder, package)
+            build(folder, package, version)
     return Image(folder, folder / "kernel", folder / "initramfs")
