@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -312,6 +313,9 @@ class PACELINE_API Communicator {
   void group_end();
   /// Starts it; the Work is done when all of it is.
   Work group_end_async();
+  /// Drops what was collected, as all ranks do. Throws invalid_argument if sends or recvs have
+  /// started.
+  void group_cancel();
 
   // --- more communicators ----------------------------------------------------------------------
   /// New communicators of those ranks that give the same `color`, numbered by ascending `key`, and
@@ -327,6 +331,11 @@ class PACELINE_API Communicator {
   /// Fails the Communicator on every rank, with `reason` in everybody's error text. Returns at
   /// once; any thread.
   void abort(const std::string& reason = "abort() was called");
+  /// From now on a thread that waits in a blocking call or in Work::wait() calls `ask` every 50 ms
+  /// (the first time after 50 ms, so that quick calls pay nothing). A reason, any text, ends the
+  /// wait as abort(reason) would: for programs that are to react to signals. It must not call the
+  /// Communicator, but for abort(), and must not throw. An empty function: nobody is asked.
+  void while_waiting(std::function<std::string()> ask);
   /// True once it has failed; never blocks; any thread.
   [[nodiscard]] bool failed() const noexcept;
   /// The last calls, oldest first, at most Config::history of them; also after it has failed.

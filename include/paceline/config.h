@@ -74,6 +74,8 @@ struct PACELINE_API Config {
   /// How RDMA links say that data has arrived; both ends agree on what both can do.
   /// PACELINE_IB_NOTIFY=auto|immediate|send.
   IbNotify ib_notify = IbNotify::automatic;
+  /// How RDMA links connect; the same on all ranks. PACELINE_IB_CONNECT=auto|exchange|cm.
+  IbConnect ib_connect = IbConnect::automatic;
   /// Parallel TCP streams per pair of ranks, 1..8. PACELINE_TCP_LINKS.
   int tcp_links = 2;
   /// How TCP reacts to a full network, by the kernel's name for it: "reno", "cubic", "bbr", as far

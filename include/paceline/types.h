@@ -75,6 +75,11 @@ enum class Algorithm : std::uint8_t {
 /// them, else sends.
 enum class IbNotify : std::uint8_t { automatic, immediate, send };
 
+/// How the two ends of an RDMA link connect their queue pairs: by an exchange of their numbers over
+/// TCP, or by the connection manager of rdma-core (librdmacm), which iWARP needs. `automatic` takes
+/// the manager for iWARP and the exchange for all others.
+enum class IbConnect : std::uint8_t { automatic, exchange, cm };
+
 /// Bytes of one element; 0 if `type` is not one of the enumerators.
 constexpr std::size_t size_of(DataType type) {
   switch (type) {
@@ -192,6 +197,8 @@ PACELINE_API std::string_view to_string(Collective collective);
 PACELINE_API std::string_view to_string(Algorithm algorithm);
 /// "auto", "immediate", "send".
 PACELINE_API std::string_view to_string(IbNotify notify);
+/// "auto", "exchange", "cm".
+PACELINE_API std::string_view to_string(IbConnect connect);
 
 /// The inverse of to_string; empty for an unknown spelling. data_type also takes nccl-tests'
 /// "float", "double", "half", "int", "fp8_e4m3" and "fp8_e5m2".
@@ -200,6 +207,7 @@ PACELINE_API std::optional<ReduceOp> reduce_op_from(std::string_view name);
 PACELINE_API std::optional<Collective> collective_from(std::string_view name);
 PACELINE_API std::optional<Algorithm> algorithm_from(std::string_view name);
 PACELINE_API std::optional<IbNotify> ib_notify_from(std::string_view name);
+PACELINE_API std::optional<IbConnect> ib_connect_from(std::string_view name);
 
 /// The DataType of a C++ type; using it with any other type does not compile.
 template <class T>

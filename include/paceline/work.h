@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 
 #include "paceline/export.h"
@@ -34,6 +35,14 @@ class [[nodiscard("dropping a Work waits for it")]] PACELINE_API Work {
   /// Blocks, making progress in this thread, until the operation is done. Throws its Error if it
   /// failed. May be called again.
   void wait();
+
+  /// The same for at most `longest`; false if it is not done by then, and goes on.
+  bool wait_for(std::chrono::nanoseconds longest);
+
+  /// Calls `function` once, when the operation succeeded or failed: in this thread if it has
+  /// already, else in the one that makes progress, mostly the library's own. So it must be short,
+  /// and must neither throw nor call the library. It may be called after the Work has gone.
+  void on_done(std::function<void()> function);
 
   /// Starts the same call (or group) on the same buffers again, as all ranks do: a plan made once,
   /// started many times, with nothing to look up. Throws invalid_argument before the operation is

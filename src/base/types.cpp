@@ -72,6 +72,11 @@ constexpr std::array kIbNotify = {
     Spelling{IbNotify::immediate, "immediate"},
     Spelling{IbNotify::send, "send"},
 };
+constexpr std::array kIbConnect = {
+    Spelling{IbConnect::automatic, "auto"},
+    Spelling{IbConnect::exchange, "exchange"},
+    Spelling{IbConnect::cm, "cm"},
+};
 
 template <class Enum, std::size_t N>
 std::string_view name_of(const std::array<Spelling<Enum>, N>& spellings, Enum value) {
@@ -107,6 +112,9 @@ std::string_view to_string(Algorithm algorithm) {
 std::string_view to_string(IbNotify notify) {
   return name_of(kIbNotify, notify);
 }
+std::string_view to_string(IbConnect connect) {
+  return name_of(kIbConnect, connect);
+}
 
 std::optional<DataType> data_type_from(std::string_view name) {
   return value_of(kDataTypes, name);
@@ -122,6 +130,9 @@ std::optional<Algorithm> algorithm_from(std::string_view name) {
 }
 std::optional<IbNotify> ib_notify_from(std::string_view name) {
   return value_of(kIbNotify, name);
+}
+std::optional<IbConnect> ib_connect_from(std::string_view name) {
+  return value_of(kIbConnect, name);
 }
 
 }  // namespace paceline

@@ -116,6 +116,12 @@ bool read_ib_notify(Config& config, std::string_view text) {
   return notify.has_value();
 }
 
+bool read_ib_connect(Config& config, std::string_view text) {
+  const auto connect = ib_connect_from(text);
+  if (connect) config.ib_connect = *connect;
+  return connect.has_value();
+}
+
 bool valid_algorithm(const Config& config) {
   return config.algorithm <= Algorithm::hierarchical;
 }
@@ -223,6 +229,13 @@ constexpr std::array kVariables = {
              "them.",
              read_ib_notify, [](const C& c) { return to_string(c.ib_notify) != "?"; },
              [](const C& c) { return std::string(to_string(c.ib_notify)); }},
+    Variable{
+        "PACELINE_IB_CONNECT", "ib_connect", "auto, exchange or cm",
+        "How RDMA links connect: by an exchange over TCP, or by rdma-core's connection manager "
+        "(cm), which iWARP needs. auto takes the manager for iWARP only. Both ends must come "
+        "to the same.",
+        read_ib_connect, [](const C& c) { return to_string(c.ib_connect) != "?"; },
+        [](const C& c) { return std::string(to_string(c.ib_connect)); }},
     Variable{"PACELINE_TCP_LINKS", "tcp_links", "1..8", "Parallel TCP streams per pair of ranks.",
              [](C& c, Text t) { return read_number<int>(c.tcp_links, t); },
              [](const C& c) { return within(c.tcp_links, 1, kMaxLinks); },

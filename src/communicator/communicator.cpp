@@ -321,6 +321,9 @@ void Communicator::group_begin() {
 void Communicator::group_end() {
   own(core_).group_end();
 }
+void Communicator::group_cancel() {
+  own(core_).group_cancel();
+}
 Work Communicator::group_end_async() {
   return {core_, own(core_).group_end_async()};
 }
@@ -340,6 +343,9 @@ Communicator Communicator::duplicate() {
 
 void Communicator::abort(const std::string& reason) {
   own(core_).abort(reason);
+}
+void Communicator::while_waiting(std::function<std::string()> ask) {
+  own(core_).while_waiting(std::move(ask));
 }
 bool Communicator::failed() const noexcept {
   return core_->failed();

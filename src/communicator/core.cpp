@@ -121,6 +121,7 @@ void CommunicatorCore::leave() noexcept {
   bootstrap_->leave();
   links_->close();
   registrar_->close(memory::Registrar::Sever::no);
+  watchers_.tell();
   write_trace();
 }
 

@@ -34,6 +34,7 @@
 #include "communicator/roster.h"
 #include "communicator/status_door.h"
 #include "communicator/uneven.h"
+#include "communicator/watchers.h"
 #include "engine/crowd.h"
 #include "engine/engine.h"
 #include "engine/waiter.h"
@@ -94,6 +95,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
 
   // group.cpp
   void group_begin();
+  void group_cancel();
   /// Lock held. Throws if a group is open.
   void refuse_in_group(const char* what) const;
   void group_end();
@@ -108,6 +110,12 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
 
   void wait(engine::Completion& operation);
   bool done(engine::Completion& operation);
+
+  // waiting.cpp
+  bool wait_for(engine::Completion& operation, Nanoseconds longest);
+  void on_done(const std::shared_ptr<engine::Completion>& operation,
+               std::function<void()> function);
+  void while_waiting(std::function<std::string()> ask);
 
   [[nodiscard]] Usage usage();
 
@@ -128,6 +136,9 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   [[nodiscard]] std::shared_ptr<CommunicatorCore> shrink();
 
  private:
+  /// For drive(): however long it takes.
+  static constexpr Nanoseconds kUntilItEnds = 0;
+
   [[nodiscard]] ReadyCall ready(const Arguments& arguments) const;
   [[nodiscard]] ReadyCall ready(const UnevenArguments& arguments) const;
   /// The call with the algorithm that it takes.
@@ -146,7 +157,8 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   void examine(Nanoseconds now);
   void warn_of_stall(Nanoseconds now);
   void warn_of_waiting_message(Nanoseconds now);
-  void drive(engine::Completion& operation);
+  void drive(engine::Completion& operation, Nanoseconds until = kUntilItEnds);
+  void ask_whether_to_go_on();  // waiting.cpp
   void sleep(Nanoseconds longest);
   void start_pump();
   void pump_later(Nanoseconds delay);
@@ -205,6 +217,9 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   KnownCall known_;                              ///< lock held
   std::optional<std::vector<ReadyCall>> group_;  ///< lock held: what an open group has collected
   std::vector<std::shared_ptr<engine::Message>> group_messages_;  ///< and started; lock held
+
+  Watchers watchers_;
+  std::function<std::string()> ask_;  ///< lock held: whether to go on waiting
 
   std::atomic<bool> noticed_{false};  ///< notice_ is set
   std::mutex notice_lock_;

@@ -117,6 +117,7 @@ void CommunicatorCore::conclude(Error error) {
   links_->close();
   registrar_->close(memory::Registrar::Sever::yes);
   engine_->fail(*error_);
+  watchers_.tell();
 }
 
 // For the log, beside the error.

@@ -60,6 +60,20 @@ std::shared_ptr<engine::Operation> CommunicatorCore::launch_group() {
   return last;
 }
 
+void CommunicatorCore::group_cancel() {
+  const std::lock_guard guard(*lock_);
+  if (!group_) {
+    throw Error(ErrorCode::invalid_argument,
+                "group_cancel() was called without a group_begin() before it");
+  }
+  if (!group_messages_.empty()) {
+    throw Error(ErrorCode::invalid_argument,
+                "a group in which " + std::to_string(group_messages_.size()) +
+                    " sends or recvs have started cannot be cancelled: end it, or abort()");
+  }
+  group_.reset();
+}
+
 void CommunicatorCore::group_end() {
   const std::lock_guard guard(*lock_);
   const auto messages = std::exchange(group_messages_, {});

@@ -15,6 +15,10 @@ namespace {
 /// else, a link that broke, a passed deadline.
 constexpr Nanoseconds kExamineEvery = 2 * kMillisecond;
 
+/// How often a thread in a blocking call asks whether to go on: a person who presses Ctrl-C takes
+/// 0.1 s for at once, and who waits that long pays nothing for a question that takes a lock.
+constexpr Nanoseconds kAskEvery = 50 * kMillisecond;
+
 /// How long the service thread stays with one communicator before others get a turn.
 constexpr Nanoseconds kPumpTime = kMillisecond;
 
@@ -28,7 +32,9 @@ bool CommunicatorCore::turn(Nanoseconds now) {
   }
   try {
     links_->progress();
-    return engine_->poll(now);
+    const bool moved = engine_->poll(now);
+    if (moved && watchers_.any()) watchers_.tell();
+    return moved;
   } catch (const Error& error) {
     found(error);
     return true;
@@ -77,8 +83,9 @@ void CommunicatorCore::warn_of_waiting_message(Nanoseconds now) {
   });
 }
 
-void CommunicatorCore::drive(engine::Completion& operation) {
+void CommunicatorCore::drive(engine::Completion& operation, Nanoseconds until) {
   engine::Waiter waiter(roster_.ranks_per_core(), crowd_.seen());
+  Nanoseconds ask_at = 0;
   while (!operation.finished()) {
     if (turn(waiter.now())) {
       waiter.reset();
@@ -89,7 +96,13 @@ void CommunicatorCore::drive(engine::Completion& operation) {
       _mm_pause();
       continue;
     }
-    examine(waiter.now());
+    const Nanoseconds now = waiter.now();
+    examine(now);
+    if (until != kUntilItEnds && now >= until) break;
+    if (ask_ && until == kUntilItEnds && now >= ask_at) {
+      if (ask_at != 0) ask_whether_to_go_on();
+      ask_at = now + kAskEvery;
+    }
     if (pause == engine::Pause::yield) {
       const Nanoseconds before = steady_now();
       ::sched_yield();

@@ -27,6 +27,7 @@ MadeTransport make_transport(WireNumber number, const Config& config, const std:
         options.device = config.ib_device;
         options.gid_index = config.ib_gid_index;
         options.notify = config.ib_notify;
+        options.connect = config.ib_connect;
         // Where there is no device, peers hear the reason from our card, and nothing is kept going.
         const transport::Reachable available = transport::verbs_available(options);
         if (!available.yes) return {nullptr, available.why_not};

@@ -59,4 +59,16 @@ void Work::wait() {
   core_->wait(*operation_);
 }
 
+bool Work::wait_for(std::chrono::nanoseconds longest) {
+  if (operation_ == nullptr) return true;
+  core_->require_own_process();
+  return core_->wait_for(*operation_, longest.count());
+}
+
+void Work::on_done(std::function<void()> function) {
+  if (operation_ == nullptr) return function();
+  core_->require_own_process();
+  core_->on_done(operation_, std::move(function));
+}
+
 }  // namespace paceline

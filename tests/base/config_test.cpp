@@ -59,6 +59,7 @@ TEST(Config, EveryVariableSetsItsField) {
                                  {"PACELINE_IB_DEVICE", "mlx5_0"},
                                  {"PACELINE_IB_GID_INDEX", "3"},
                                  {"PACELINE_IB_NOTIFY", "send"},
+                                 {"PACELINE_IB_CONNECT", "cm"},
                                  {"PACELINE_TCP_LINKS", "4"},
                                  {"PACELINE_TCP_CONGESTION", "reno"},
                                  {"PACELINE_ALGORITHM", "ring"},
@@ -85,6 +86,7 @@ TEST(Config, EveryVariableSetsItsField) {
   EXPECT_EQ(c.ib_device, "mlx5_0");
   EXPECT_EQ(c.ib_gid_index, 3);
   EXPECT_EQ(c.ib_notify, IbNotify::send);
+  EXPECT_EQ(c.ib_connect, IbConnect::cm);
   EXPECT_EQ(c.tcp_links, 4);
   EXPECT_EQ(c.tcp_congestion, "reno");
   EXPECT_EQ(c.algorithm, Algorithm::ring);

@@ -34,6 +34,9 @@ TEST(Types, SpellingsGoBothWays) {
   for (IbNotify n : {IbNotify::automatic, IbNotify::immediate, IbNotify::send}) {
     EXPECT_EQ(ib_notify_from(to_string(n)), n);
   }
+  for (IbConnect c : {IbConnect::automatic, IbConnect::exchange, IbConnect::cm}) {
+    EXPECT_EQ(ib_connect_from(to_string(c)), c);
+  }
 }
 
 TEST(Types, SpellingsAreTheDocumentedOnes) {
@@ -64,6 +67,7 @@ TEST(Types, UnknownSpellingsHaveNoValue) {
   EXPECT_EQ(collective_from("allreduce"), std::nullopt);
   EXPECT_EQ(algorithm_from("star"), std::nullopt);
   EXPECT_EQ(ib_notify_from("automatic"), std::nullopt);
+  EXPECT_EQ(ib_connect_from("rdma_cm"), std::nullopt);
 }
 
 TEST(Types, WhatIsNoEnumeratorIsFoundOut) {
