@@ -16,7 +16,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SOURCE_FOLDERS = ["include", "src", "collectives", "bootstrap", "bench", "tests"]
+SOURCE_FOLDERS = ["include", "src", "collectives", "bootstrap", "python", "bench", "tests"]
 SKIPPED = 77  # what ctest takes for "skipped"
 
 
@@ -54,9 +54,10 @@ class Tree:
         return self.flags[ROOT / "src" / "base" / "config.cpp"]
 
     def library_headers(self) -> list:
-        """Public and internal ones; those of tests and benchmarks are nobody's interface."""
+        """Public and internal ones; those of tests and benchmarks are nobody's interface, and those
+        of the Python package are compiled by its own build only."""
         return [p for p in self.files(".h", ".hpp")
-                if p.relative_to(ROOT).parts[0] not in ("tests", "bench")]
+                if p.relative_to(ROOT).parts[0] not in ("tests", "bench", "python")]
 
     def files(self, *suffixes: str) -> list:
         found = [p for folder in SOURCE_FOLDERS for p in (ROOT / folder).rglob("*")

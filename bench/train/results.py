@@ -1,0 +1,104 @@
+"""What bench/train/run has measured, as a table and as pictures."""
+
+import csv
+import json
+import math
+import pathlib
+import statistics
+from dataclasses import asdict, dataclass
+from typing import Any
+
+# Steps of variants that add in another order drift apart by rounding; bf16 rounds every gradient.
+CLOSE = {"paceline-bf16": 0.05}
+CLOSE_BY_DEFAULT = 0.01
+COLOURS = {"no-sync": "#999999", "gloo": "#D55E00", "paceline": "#0072B2",
+           "paceline-average": "#003f63", "paceline-bf16": "#009E73"}
+
+
+@dataclass
+class Row:
+    """One variant of one model."""
+
+    model: str
+    variant: str
+    step_ms: float  # median over all steps, of the slowest rank
+    p90_ms: float
+    exposed_ms: float  # what it takes more than no-sync
+    samples_per_s: float
+    last_loss: float
+    worst_difference: float  # of its losses to gloo's, relative
+
+
+def rows_of(path: pathlib.Path) -> list[Row]:
+    """From the lines that ranks.py has written."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    times: dict[tuple[str, str], list[float]] = {}
+    ends: dict[tuple[str, str], dict[str, Any]] = {}
+    for line in lines:
+        key = (line["model"], line["variant"])
+        if "seconds" in line:
+            times.setdefault(key, []).extend(line["seconds"])
+        else:
+            ends[key] = line
+    rows = []
+    for (model, variant), end in ends.items():
+        taken = sorted(times[model, variant])
+        step = statistics.median(taken)
+        alone = statistics.median(times.get((model, "no-sync"), [float("nan")]))
+        other = ends.get((model, "gloo"), end)["losses"]
+        difference = max(abs(a - b) / abs(b) for a, b in zip(end["losses"], other))
+        rows.append(Row(model, variant, 1e3 * step, 1e3 * taken[math.ceil(0.9 * len(taken)) - 1],
+                        1e3 * (step - alone), end["samples"] / step, end["losses"][-1],
+                        difference))
+    return rows
+
+
+def wrong(rows: list[Row]) -> list[str]:
+    """Variants that have learned something else than gloo's."""
+    return [f"{row.model}: the losses of {row.variant} differ from gloo's by "
+            f"{row.worst_difference:.1%}"
+            for row in rows if row.variant != "no-sync"
+            and not row.worst_difference < CLOSE.get(row.variant, CLOSE_BY_DEFAULT)]
+
+
+def text(rows: list[Row]) -> str:
+    """The table."""
+    lines = [f"{'model':8} {'variant':18} {'step ms':>9} {'p90':>9} {'exposed':>9} "
+             f"{'samples/s':>10} {'last loss':>10} {'loss diff':>10}"]
+    for row in rows:
+        lines.append(f"{row.model:8} {row.variant:18} {row.step_ms:9.1f} {row.p90_ms:9.1f} "
+                     f"{row.exposed_ms:9.1f} {row.samples_per_s:10.1f} {row.last_loss:10.4f} "
+                     f"{row.worst_difference:10.1e}")
+    return "\n".join(lines) + "\n"
+
+
+def write(rows: list[Row], folder: pathlib.Path) -> str:
+    """summary.csv, summary.txt and pictures; why there are none of the last, or nothing."""
+    with open(folder / "summary.csv", "w", newline="", encoding="utf-8") as out:
+        writer = csv.DictWriter(out, fieldnames=list(asdict(rows[0])))
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+    (folder / "summary.txt").write_text(text(rows), encoding="utf-8")
+    try:
+        import matplotlib
+    except ImportError:
+        return "the plots are left out: no matplotlib here (pip install matplotlib)"
+    matplotlib.use("Agg")
+    _draw(rows, folder)
+    return ""
+
+
+def _draw(rows: list[Row], folder: pathlib.Path) -> None:
+    from matplotlib import pyplot
+    models = list(dict.fromkeys(row.model for row in rows))
+    figure, axes = pyplot.subplots(1, len(models), figsize=(4.5 * len(models), 4), squeeze=False)
+    for axis, model in zip(axes[0], models):
+        mine = [row for row in rows if row.model == model]
+        axis.bar([row.variant.replace("-", "-\n", 1) for row in mine], [r.step_ms for r in mine],
+                 color=[COLOURS[row.variant] for row in mine])
+        axis.set_title(model)
+        axis.set_ylabel("step (ms, median)")
+        axis.tick_params(axis="x", labelsize=7)
+    figure.tight_layout()
+    for kind in ("png", "svg"):
+        figure.savefig(folder / f"steps.{kind}", dpi=150)
