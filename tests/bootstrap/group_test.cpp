@@ -34,7 +34,7 @@ class Group : public Timed {
   Bootstrap& at(int rank) { return *ranks_[static_cast<std::size_t>(rank)].bootstrap; }
 
   std::optional<Testimonies> ask(int rank, Topic topic, const std::string& question,
-                                 milliseconds limit = milliseconds(5000)) {
+                                 milliseconds limit = milliseconds(60'000)) {
     std::promise<std::optional<Testimonies>> promise;
     at(rank).inquire(topic, to_bytes(question), limit,
                      [&](std::optional<Testimonies> t) { promise.set_value(std::move(t)); });
@@ -92,11 +92,11 @@ TEST_F(Group, TheBoardReachesEverybodyAndTheFirstValueStays) {
   const auto errors = in_parallel(11, [&](int rank) {
     const auto board = at(rank).board();
     if (rank == 7) board->set("where", "here");
-    EXPECT_EQ(board->get("where", milliseconds(10'000)), "here");
+    EXPECT_EQ(board->get("where", milliseconds(60'000)), "here");
     if (rank == 3) board->set("where", "there");
     board->set("mine/" + std::to_string(rank), std::to_string(rank * rank));
     for (int other = 0; other < 11; ++other) {
-      EXPECT_EQ(board->get("mine/" + std::to_string(other), milliseconds(10'000)),
+      EXPECT_EQ(board->get("mine/" + std::to_string(other), milliseconds(60'000)),
                 std::to_string(other * other));
     }
     EXPECT_EQ(board->get("where", milliseconds(10)), "here");
@@ -118,7 +118,7 @@ TEST_F(Group, TheBoardWorksAfterAFailure) {
   at(4).announce_failure({ErrorCode::aborted, 4, 4, 0, "enough"});
   at(5).board()->set("again", "yes");
   for (int rank = 0; rank < 6; ++rank) {
-    EXPECT_EQ(at(rank).board()->get("again", milliseconds(5000)), "yes");
+    EXPECT_EQ(at(rank).board()->get("again", milliseconds(60'000)), "yes");
   }
 }
 

@@ -21,7 +21,7 @@ namespace paceline::bootstrap {
 /// A rank in a process of its own.
 class Process {
  public:
-  Process(int rank, int size, const std::string& root, int heartbeat) {
+  Process(int rank, int size, const std::string& root, milliseconds::rep heartbeat) {
     std::array<int, 2> in{};
     std::array<int, 2> out{};
     if (::pipe2(in.data(), O_CLOEXEC) != 0 || ::pipe2(out.data(), O_CLOEXEC) != 0) std::abort();
@@ -94,10 +94,10 @@ class Process {
 /// A job of such processes.
 class Job : public Timed {
  protected:
-  void start(int size, int heartbeat = 10'000) {
+  void start(int size, milliseconds::rep heartbeat = 60'000) {
     const std::string root = free_root();
     for (int rank = 0; rank < size; ++rank) job_.emplace_back(rank, size, root, heartbeat);
-    for (Process& process : job_) ASSERT_EQ(process.line(milliseconds(20'000)), "ready");
+    for (Process& process : job_) ASSERT_EQ(process.line(milliseconds(60'000)), "ready");
   }
 
   // All but `silent` say "failed" once, and the text has all `parts`.
@@ -123,7 +123,7 @@ class Job : public Timed {
   void leave(int rank) {
     Process& process = job_[static_cast<std::size_t>(rank)];
     process.tell("leave");
-    ASSERT_EQ(process.line(milliseconds(5000)), "left");
+    ASSERT_EQ(process.line(milliseconds(60'000)), "left");
     process.end_input();
     EXPECT_EQ(process.wait(), 0);
   }

@@ -131,7 +131,7 @@ TEST_F(Links, WithARankThatHasLeftFailInWords) {
   ranks[0].bootstrap->leave();
   ranks[2].bootstrap->request_link({0, 1, false, 1});
   for (FailureWatch& watch : watches) {
-    const auto notice = watch.wait(milliseconds(5000));
+    const auto notice = watch.wait(milliseconds(60'000));
     ASSERT_TRUE(notice);
     EXPECT_EQ(notice->origin, 2);
     EXPECT_EQ(notice->culprit, 0);

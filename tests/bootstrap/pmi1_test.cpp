@@ -173,9 +173,9 @@ std::string trouble(const FakePmi::Habits& habits, ErrorCode code, int size = 1)
   Pmi1Channel channel(launcher.fd(0), "PMI_FD=8");
   std::string text;
   try {
-    if (habits.instead.contains("cmd=initack")) (void)channel.introduce(0, in(milliseconds(300)));
-    channel.begin(size, in(milliseconds(300)));
-    Pmi1Store(channel, milliseconds(300)).set("key", "value");
+    if (habits.instead.contains("cmd=initack")) (void)channel.introduce(0, in(kLong));
+    channel.begin(size, in(kLong));
+    Pmi1Store(channel, kLong).set("key", "value");
     ADD_FAILURE() << "nothing was noticed";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), code) << error.what();

@@ -23,7 +23,7 @@ using std::chrono::seconds;
 
 class ServiceThreadTest : public testing::Test {
  private:
-  TimeLimit limit_{seconds(20)};
+  TimeLimit limit_{seconds(60)};
 };
 
 // Waits until everything posted before has run.

@@ -79,7 +79,7 @@ TEST(FileStore, RefusesADirectoryThatOthersCanRead) {
 
 // Of three ranks rank 0 has not come yet.
 TEST(FileStore, ThatVanishesWhileRanksWaitIsSaidAtOnce) {
-  const bootstrap::TimeLimit limit(std::chrono::seconds(30));
+  const bootstrap::TimeLimit limit(std::chrono::seconds(100));
   const TemporaryDirectory parent;
   const auto directory = parent.path() / "store";
   const auto store = make_file_store(directory);
@@ -92,7 +92,7 @@ TEST(FileStore, ThatVanishesWhileRanksWaitIsSaidAtOnce) {
   const auto begin = std::chrono::steady_clock::now();
   const auto ranks = bootstrap::create_all(configs, store);
   remover.join();
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(8));
   for (const auto& rank : ranks) {
     ASSERT_TRUE(rank.error);
     EXPECT_EQ(rank.error->code(), ErrorCode::bootstrap_failed);
@@ -117,7 +117,7 @@ class BrokenStore final : public Store {
 };
 
 TEST(CallersStore, WhatItThrowsIsSaidWithTheKey) {
-  const bootstrap::TimeLimit limit(std::chrono::seconds(30));
+  const bootstrap::TimeLimit limit(std::chrono::seconds(100));
   for (const auto& rank :
        bootstrap::create_all(bootstrap::configs_of(2), std::make_shared<BrokenStore>())) {
     ASSERT_TRUE(rank.error);
@@ -129,7 +129,7 @@ TEST(CallersStore, WhatItThrowsIsSaidWithTheKey) {
 }
 
 TEST(FileStore, RanksMeetInIt) {
-  const bootstrap::TimeLimit limit(std::chrono::seconds(30));
+  const bootstrap::TimeLimit limit(std::chrono::seconds(100));
   const TemporaryDirectory directory;
   auto ranks = bootstrap::create_all(bootstrap::configs_of(3), make_file_store(directory.path()));
   bootstrap::expect_all_met(ranks);

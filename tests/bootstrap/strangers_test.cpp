@@ -23,8 +23,8 @@ class Strangers : public Timed {};
 UniqueFd knock(const SocketAddress& address) {
   UniqueFd fd(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd || ::connect(fd.get(), address.data(), address.length()) != 0) return {};
-  const timeval patience{8, 0};
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  const timeval longest{30, 0};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &longest, sizeof longest);
   return fd;
 }
 
@@ -120,9 +120,12 @@ TEST_F(Strangers, HarmNobodyWhileAJobStarts) {
   molest(root, kept);
   start(1);
   start(2);
-  std::this_thread::sleep_for(milliseconds(200));
-  const auto listening = listeners_of_this_process();
-  EXPECT_GE(listening.size(), 7U);  // root's, and TCP and local ones of three ranks
+  // Root's, and TCP and local ones of three ranks.
+  auto listening = listeners_of_this_process();
+  while (listening.size() < 7) {
+    std::this_thread::sleep_for(milliseconds(10));
+    listening = listeners_of_this_process();
+  }
   for (const SocketAddress& address : listening) molest(address, kept);
   start(3);
   for (std::thread& thread : starting) thread.join();

@@ -19,10 +19,12 @@
 #include "bootstrap/acceptor.h"
 #include "bootstrap/addresses.h"
 #include "bootstrap/bootstrap.h"
+#include "support/patience.h"
 
 namespace paceline::bootstrap {
 
 using std::chrono::milliseconds;
+using testing_support::patience;
 
 /// Ends the process when a test takes longer: a hang is a failure with a name, not a lost hour.
 class TimeLimit {
@@ -56,7 +58,7 @@ class TimeLimit {
 
 class Timed : public testing::Test {
  private:
-  TimeLimit limit_{std::chrono::seconds(30)};
+  TimeLimit limit_{std::chrono::seconds(100)};
 };
 
 /// A port that was free a moment ago, on `host` ("127.0.0.1" or "[::1]"), as "host:port".
@@ -71,8 +73,8 @@ inline Config config_of(int rank, int size, const std::string& root = "") {
   config.rank = rank;
   config.size = size;
   config.root = root;
-  config.timeout = milliseconds(10'000);
-  config.heartbeat_timeout = milliseconds(10'000);
+  config.timeout = milliseconds(30'000);
+  config.heartbeat_timeout = milliseconds(30'000);
   return config;
 }
 

@@ -13,7 +13,7 @@ class Survivors : public Job {
   Process& at(int rank) { return job_[static_cast<std::size_t>(rank)]; }
 
   // Skips the news of the failure.
-  std::string said(int rank, milliseconds time = milliseconds(15'000)) {
+  std::string said(int rank, milliseconds time = milliseconds(60'000)) {
     for (;;) {
       const auto line = at(rank).line(time);
       if (!line) return "(nothing)";
@@ -31,7 +31,7 @@ TEST_F(Survivors, AgreeOnThoseWhoAreLeft) {
       if (rank != victim) expected += " " + std::to_string(rank);
     }
     for (int rank = 0; rank < 6; ++rank) {
-      if (rank != victim) at(rank).tell("survivors 10000");
+      if (rank != victim) at(rank).tell("survivors 60000");
     }
     for (int rank = 0; rank < 6; ++rank) {
       if (rank == victim) continue;
@@ -45,33 +45,34 @@ TEST_F(Survivors, OfAnAbortAreAllAndOfTheNextOneToo) {
   start(5);
   at(3).tell("abort enough");
   for (int round = 0; round < 3; ++round) {
-    for (Process& process : job_) process.tell("survivors 10000");
+    for (Process& process : job_) process.tell("survivors 60000");
     for (int rank = 0; rank < 5; ++rank) EXPECT_EQ(said(rank), "survivors 0 1 2 3 4");
   }
   at(1).kill(SIGKILL);
-  for (const int rank : {0, 2, 3, 4}) at(rank).tell("survivors 10000");
+  for (const int rank : {0, 2, 3, 4}) at(rank).tell("survivors 60000");
   for (const int rank : {0, 2, 3, 4}) EXPECT_EQ(said(rank), "survivors 0 2 3 4");
 }
 
 TEST_F(Survivors, ARankThatDoesNotAskIsLeftOutAndHearsIt) {
   start(4);
+  const std::string briefly = "survivors " + std::to_string(patience(milliseconds(1500)).count());
   at(0).tell("abort enough");
-  for (const int rank : {0, 1, 2}) at(rank).tell("survivors 700");
+  for (const int rank : {0, 1, 2}) at(rank).tell(briefly);
   for (const int rank : {0, 1, 2}) EXPECT_EQ(said(rank), "survivors 0 1 2");
-  at(3).tell("survivors 700");
+  at(3).tell(briefly);
   const std::string text = said(3);
   EXPECT_TRUE(contains(text, "threw rank 3 (host ") && contains(text, "not among the survivors"))
       << text;
 }
 
 TEST_F(Survivors, AStoppedRankIsTakenForDeadAndHearsItWhenItComesBack) {
-  start(4, 700);
+  start(4, patience(milliseconds(1500)).count());
   at(1).kill(SIGSTOP);
-  expect_news({1}, milliseconds(8000), {"failed 7 1 "});
-  for (const int rank : {0, 2, 3}) at(rank).tell("survivors 10000");
+  expect_news({1}, milliseconds(60'000), {"failed 7 1 "});
+  for (const int rank : {0, 2, 3}) at(rank).tell("survivors 60000");
   for (const int rank : {0, 2, 3}) EXPECT_EQ(said(rank), "survivors 0 2 3");
   at(1).kill(SIGCONT);
-  at(1).tell("survivors 3000");
+  at(1).tell("survivors 60000");
   const std::string text = said(1);
   EXPECT_TRUE(contains(text, "threw rank 1 (host ") && contains(text, "take this one for dead"))
       << text;
@@ -81,9 +82,8 @@ TEST_F(Survivors, RanksThatHaveLeftAreNotWaitedFor) {
   start(8);
   for (const int rank : {0, 1, 5}) leave(rank);
   at(7).kill(SIGKILL);
-  for (const int rank : {2, 3, 4, 6}) at(rank).tell("survivors 20000");
-  for (const int rank : {2, 3, 4, 6})
-    EXPECT_EQ(said(rank, milliseconds(9000)), "survivors 2 3 4 6");
+  for (const int rank : {2, 3, 4, 6}) at(rank).tell("survivors 60000");
+  for (const int rank : {2, 3, 4, 6}) EXPECT_EQ(said(rank), "survivors 2 3 4 6");
 }
 
 // More die while the others agree, at random moments: leaders too. Nobody hangs, and all who are
@@ -100,7 +100,7 @@ TEST_F(Survivors, OneListHoweverManyDieMeanwhile) {
     };
     strike(static_cast<int>(random() % static_cast<unsigned>(size)));
     for (int rank = 0; rank < size; ++rank) {
-      if (!dead.contains(rank)) at(rank).tell("survivors 10000");
+      if (!dead.contains(rank)) at(rank).tell("survivors 60000");
     }
     ::usleep(static_cast<unsigned>(random() % 8000));
     strike(round % 2);  // mostly the leader

@@ -192,7 +192,7 @@ TEST(ShmProcess, KilledPeerIsNoticedAndWhatItSentIsStillThere) {
     EXPECT_EQ(error.peer(), 1);
     EXPECT_TRUE(contains(error.what(), "rank 1")) << error.what();
   }
-  EXPECT_LT(steady_now() - died, kSecond);  // 10 ms by design; the rest is a busy machine
+  EXPECT_LT(steady_now() - died, 5 * kSecond);  // 10 ms by design; the rest is a busy machine
   EXPECT_EQ(endpoint->arrived(3), 1u);
 }
 
