@@ -8,6 +8,7 @@ import datetime
 import json
 import os
 import pathlib
+import random
 import sys
 import time
 from collections.abc import Callable
@@ -20,17 +21,30 @@ from workloads import WORKLOADS, Workload
 
 import paceline.torch
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "process"))
+import children  # noqa: E402
+
 # A time-out of minutes: four ranks may share a core with all that the machine does besides.
 TIMEOUT = datetime.timedelta(minutes=5)
-VARIANTS = ["no-sync", "gloo", "paceline", "paceline-average", "paceline-bf16"]
-HOOKS = {"paceline-average": paceline.torch.average_hook,
+VARIANTS = ["no-sync", "ddp-alone", "gloo", "paceline", "paceline-average", "paceline-bf16"]
+
+
+def no_hook(_: Any, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
+    """Every rank keeps its own gradients: what is left is DDP's own work."""
+    future: torch.futures.Future[torch.Tensor] = torch.futures.Future()
+    future.set_result(bucket.buffer())
+    return future
+
+
+HOOKS = {"ddp-alone": no_hook, "paceline-average": paceline.torch.average_hook,
          "paceline-bf16": paceline.torch.bf16_hook}
 
 
 class Run:
     """One variant: a model of its own, and the losses so far."""
 
-    def __init__(self, variant: str, workload: Workload, group: dist.ProcessGroup | None) -> None:
+    def __init__(self, variant: str, workload: Workload, group: dist.ProcessGroup | None,
+                 views: bool) -> None:
         self.variant = variant
         self.workload = workload
         self.losses: list[float] = []
@@ -38,7 +52,8 @@ class Run:
         module = workload.build()
         self.net: Callable[..., torch.Tensor] = module
         if group is not None:
-            net = DistributedDataParallel(module, process_group=group)
+            net = DistributedDataParallel(module, process_group=group,
+                                          gradient_as_bucket_view=views)
             if variant in HOOKS:
                 net.register_comm_hook(group, HOOKS[variant])
             self.net = net
@@ -69,10 +84,12 @@ def measure(arguments: argparse.Namespace, out: Any) -> None:
     """All rounds of one model."""
     workload = WORKLOADS[arguments.model]()
     gloo, ours = dist.new_group(backend="gloo"), dist.new_group(backend="paceline")
-    runs = [Run(variant, workload, {"no-sync": None, "gloo": gloo}.get(variant, ours))
+    runs = [Run(variant, workload, {"no-sync": None, "gloo": gloo}.get(variant, ours),
+                arguments.views)
             for variant in arguments.variants]
     for number in range(arguments.rounds + 1):  # the first one warms up: buckets are rebuilt
-        for run in runs:
+        # In another order each time, the same on all ranks: what follows what matters to caches.
+        for run in random.Random(number).sample(runs, len(runs)):
             dist.barrier()
             times = over_ranks([run.step() for _ in range(arguments.steps)], dist.ReduceOp.MAX)
             if number > 0 and dist.get_rank() == 0:
@@ -95,8 +112,10 @@ def main() -> int:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--views", action="store_true")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
+    children.end_with_parent()
     torch.set_num_threads(1)
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(os.environ["RANK"]) % len(cores)]})

@@ -11,8 +11,12 @@ from typing import Any
 # Steps of variants that add in another order drift apart by rounding; bf16 rounds every gradient.
 CLOSE = {"paceline-bf16": 0.05}
 CLOSE_BY_DEFAULT = 0.01
-COLOURS = {"no-sync": "#999999", "gloo": "#D55E00", "paceline": "#0072B2",
+LONERS = ("no-sync", "ddp-alone")  # whose ranks learn each for itself
+COLOURS = {"no-sync": "#999999", "ddp-alone": "#555555", "gloo": "#D55E00", "paceline": "#0072B2",
            "paceline-average": "#003f63", "paceline-bf16": "#009E73"}
+
+
+Losses = dict[tuple[str, str], list[float]]  # by model and variant; one for each step
 
 
 @dataclass
@@ -26,10 +30,10 @@ class Row:
     exposed_ms: float  # what it takes more than no-sync
     samples_per_s: float
     last_loss: float
-    worst_difference: float  # of its losses to gloo's, relative
+    worst_difference: float  # of its losses to gloo's, relative to the first one
 
 
-def rows_of(path: pathlib.Path) -> list[Row]:
+def read(path: pathlib.Path) -> tuple[list[Row], Losses]:
     """From the lines that ranks.py has written."""
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     times: dict[tuple[str, str], list[float]] = {}
@@ -46,18 +50,18 @@ def rows_of(path: pathlib.Path) -> list[Row]:
         step = statistics.median(taken)
         alone = statistics.median(times.get((model, "no-sync"), [float("nan")]))
         other = ends.get((model, "gloo"), end)["losses"]
-        difference = max(abs(a - b) / abs(b) for a, b in zip(end["losses"], other))
+        difference = max(abs(a - b) for a, b in zip(end["losses"], other)) / abs(other[0])
         rows.append(Row(model, variant, 1e3 * step, 1e3 * taken[math.ceil(0.9 * len(taken)) - 1],
                         1e3 * (step - alone), end["samples"] / step, end["losses"][-1],
                         difference))
-    return rows
+    return rows, {key: end["losses"] for key, end in ends.items()}
 
 
 def wrong(rows: list[Row]) -> list[str]:
     """Variants that have learned something else than gloo's."""
     return [f"{row.model}: the losses of {row.variant} differ from gloo's by "
             f"{row.worst_difference:.1%}"
-            for row in rows if row.variant != "no-sync"
+            for row in rows if row.variant not in LONERS
             and not row.worst_difference < CLOSE.get(row.variant, CLOSE_BY_DEFAULT)]
 
 
@@ -72,7 +76,7 @@ def text(rows: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(rows: list[Row], folder: pathlib.Path) -> str:
+def write(rows: list[Row], losses: Losses, folder: pathlib.Path) -> str:
     """summary.csv, summary.txt and pictures; why there are none of the last, or nothing."""
     with open(folder / "summary.csv", "w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, fieldnames=list(asdict(rows[0])))
@@ -84,11 +88,12 @@ def write(rows: list[Row], folder: pathlib.Path) -> str:
     except ImportError:
         return "the plots are left out: no matplotlib here (pip install matplotlib)"
     matplotlib.use("Agg")
-    _draw(rows, folder)
+    _draw_steps(rows, folder)
+    _draw_losses(losses, folder)
     return ""
 
 
-def _draw(rows: list[Row], folder: pathlib.Path) -> None:
+def _draw_steps(rows: list[Row], folder: pathlib.Path) -> None:
     from matplotlib import pyplot
     models = list(dict.fromkeys(row.model for row in rows))
     figure, axes = pyplot.subplots(1, len(models), figsize=(4.5 * len(models), 4), squeeze=False)
@@ -102,3 +107,23 @@ def _draw(rows: list[Row], folder: pathlib.Path) -> None:
     figure.tight_layout()
     for kind in ("png", "svg"):
         figure.savefig(folder / f"steps.{kind}", dpi=150)
+
+
+def _draw_losses(losses: Losses, folder: pathlib.Path) -> None:
+    """Curves that coincide are drawn thinner and thinner, so that each is seen."""
+    from matplotlib import pyplot
+    models = list(dict.fromkeys(model for model, _ in losses))
+    figure, axes = pyplot.subplots(1, len(models), figsize=(4.5 * len(models), 4), squeeze=False)
+    for axis, model in zip(axes[0], models):
+        mine = {variant: curve for (of, variant), curve in losses.items()
+                if of == model and variant not in LONERS}
+        for number, (variant, curve) in enumerate(mine.items()):
+            axis.plot(range(1, len(curve) + 1), curve, label=variant, color=COLOURS[variant],
+                      linewidth=2 * (len(mine) - number) - 1)
+        axis.set_title(model)
+        axis.set_xlabel("step")
+        axis.set_ylabel("loss, mean of the ranks")
+        axis.legend(fontsize=7)
+    figure.tight_layout()
+    for kind in ("png", "svg"):
+        figure.savefig(folder / f"losses.{kind}", dpi=150)

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -17,10 +18,16 @@ CASE_TIMEOUT = 400
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody listens on, below those that the kernel hands to outgoing
+    connections: one of these could take it before rank 0 does."""
+    while True:
+        with socket.socket() as probe:
+            port = random.randrange(20000, 30000)
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Ranks:

@@ -267,7 +267,7 @@ def messages() -> None:
 
 
 def groups() -> None:
-    """Sub-groups, two of which overlap, and groups split by torch."""
+    """Sub-groups, two of which overlap, and one of a rank alone."""
     rank, size = dist.get_rank(), dist.get_world_size()
     halves = [dist.new_group(list(range(size // 2))), dist.new_group(list(range(size // 2, size)))]
     pair = dist.new_group([0, size - 1])

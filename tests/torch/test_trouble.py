@@ -10,7 +10,7 @@ def test_trouble(run):
 
 
 def test_lives(run):
-    """200 groups in one process."""
+    """1,000 groups in one process."""
     run("trouble.py", ["lives"], 2)
 
 

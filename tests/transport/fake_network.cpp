@@ -303,6 +303,7 @@ bool FakeNetwork::carry_out(FakeQp& from) {
   // The receive has completed, but nobody can look before this is over.
   if (wr.opcode != IBV_WR_SEND && wr.opcode != IBV_WR_RDMA_READ && length > 0) {
     std::memcpy(reinterpret_cast<void*>(wr.wr.rdma.remote_addr), source, length);
+    book_.bytes_written += length;
   }
   if ((wr.send_flags & IBV_SEND_SIGNALED) != 0) {
     ibv_wc done{};

@@ -299,7 +299,9 @@ ibv_qp* FakeVerbs::create_qp(ibv_pd* domain, ibv_qp_init_attr* attributes) const
   const auto most = static_cast<std::uint32_t>(context->traits->max_qp_wr);
   const ibv_qp_cap& cap = attributes->cap;
   if (cap.max_send_wr == 0 || cap.max_recv_wr == 0 || cap.max_send_wr > most ||
-      cap.max_recv_wr > most || cap.max_inline_data > context->traits->max_inline) {
+      cap.max_recv_wr > most || cap.max_inline_data > context->traits->max_inline ||
+      cap.max_send_sge > context->traits->max_send_sge ||
+      cap.max_recv_sge > context->traits->max_recv_sge) {
     errno = EINVAL;
     return nullptr;
   }
@@ -436,33 +438,6 @@ int FakeVerbs::post_recv(ibv_qp* pair, ibv_recv_wr* request, ibv_recv_wr** bad) 
     }
   }
   return 0;
-}
-
-// --- ready-made ---
-
-Gid ipv4_gid(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d) {
-  return {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d};
-}
-
-FakeDevice roce_device(int host) {
-  FakeDevice device;
-  device.ports[0].gids = {
-      {0,
-       {0xfe, 0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, static_cast<std::uint8_t>(host + 1)},
-       LinkKind::roce_v2_ipv6},
-      {1, ipv4_gid(10, 0, 0, static_cast<std::uint8_t>(host + 1)), LinkKind::roce_v2_ipv4}};
-  return device;
-}
-
-FakeDevice iwarp_device() {
-  FakeDevice device;
-  device.name = "siw0";
-  device.vendor = 0x626d74;
-  device.immediates = FakeImmediates::refused;
-  device.transport = IBV_TRANSPORT_IWARP;
-  device.max_inline = 80;
-  device.ports[0].max_message = ~0u;
-  return device;
 }
 
 }  // namespace paceline::transport::verbs

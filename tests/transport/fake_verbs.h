@@ -51,6 +51,8 @@ struct FakeDevice {
   int max_qp_wr = 16384;
   int max_cqe = 65536;
   std::uint32_t max_inline = 512;
+  std::uint32_t max_send_sge = 4;  ///< the device refuses queue pairs with more
+  std::uint32_t max_recv_sge = 1;
   std::vector<FakePort> ports = {FakePort{}};
 };
 
@@ -69,6 +71,7 @@ class FakeNetwork {
 
   struct Book {
     std::uint64_t requests = 0;
+    std::uint64_t bytes_written = 0;  ///< by RDMA WRITE
     std::uint64_t completions = 0;  ///< of requests
     std::uint64_t receives_posted = 0;
     std::uint64_t receive_calls = 0;
@@ -186,14 +189,5 @@ class FakeVerbs final : public VerbsApi {
   std::shared_ptr<FakeNetwork> network_;
   std::vector<std::unique_ptr<Node>> devices_;
 };
-
-/// A v4-mapped GID.
-Gid ipv4_gid(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d);
-
-/// A RoCE v2 device of host number `host`, 10.0.0.<host+1>.
-FakeDevice roce_device(int host = 0);
-
-/// An iWARP device as siw makes them.
-FakeDevice iwarp_device();
 
 }  // namespace paceline::transport::verbs

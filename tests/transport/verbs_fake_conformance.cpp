@@ -2,7 +2,7 @@
 // resources. On real devices it is run by tests/rdma.
 #include "transport/conformance.h"
 #include "transport/fake_cm.h"
-#include "transport/fake_verbs.h"
+#include "transport/fake_profiles.h"
 #include "transport_verbs/verbs_transport.h"
 
 namespace paceline::transport::conformance {
@@ -15,16 +15,17 @@ using verbs::FakeVerbs;
 struct Setup {
   unsigned reluctance = 0;
   VerbsOptions options = {};
-  std::uint32_t max_message = 1u << 30;
-  std::uint32_t max_inline = 512;
+  std::uint32_t max_message = ~0u;
+  std::uint32_t max_inline = ~0u;
   verbs::FakeImmediates immediates = verbs::FakeImmediates::work;
-  bool iwarp = false;
+  verbs::FakeDevice (*device)(int host) = verbs::roce_device;
 };
 
 class FakeWorld final : public World {
  public:
   explicit FakeWorld(const Setup& setup)
       : setup_(setup),
+        iwarp_(setup.device(0).transport == IBV_TRANSPORT_IWARP),
         network_(std::make_shared<FakeNetwork>(setup.reluctance)),
         managers_(std::make_shared<verbs::FakeCmNetwork>(network_)) {
     setup_.options.rnr_retry = 0;
@@ -39,15 +40,12 @@ class FakeWorld final : public World {
     EXPECT_EQ(managers_->book().live_objects, 0);
     EXPECT_EQ(managers_->book().events_kept, 0u);
     EXPECT_EQ(book.completion_overflows, 0u);
-    const bool by_send = setup_.iwarp || setup_.options.notify == IbNotify::send ||
-                         setup_.immediates != verbs::FakeImmediates::work;
+    const bool by_send = setup_.options.notify == IbNotify::send ||
+                         make_device(0).immediates != verbs::FakeImmediates::work;
     EXPECT_EQ(by_send ? book.immediates : book.sends, 0u) << "the other way was gone";
   }
   [[nodiscard]] std::unique_ptr<Transport> make_transport(int rank) override {
-    FakeDevice device = setup_.iwarp ? verbs::iwarp_device() : verbs::roce_device(rank);
-    device.ports[0].max_message = setup_.max_message;
-    device.max_inline = std::min(device.max_inline, setup_.max_inline);
-    if (!setup_.iwarp) device.immediates = setup_.immediates;
+    const FakeDevice device = make_device(rank);
     auto host = std::make_shared<FakeVerbs>(network_, std::vector<FakeDevice>{device});
     auto manager = std::make_shared<verbs::FakeCm>(managers_, *host, device);
     return make_verbs_transport(setup_.options, host, manager);
@@ -56,11 +54,20 @@ class FakeWorld final : public World {
   [[nodiscard]] Nanoseconds patience() const override { return 4 * kPatience; }
   // A reluctant network moves only when somebody polls.
   [[nodiscard]] bool wakes_by_descriptor() const override {
-    return setup_.reluctance == 0 && !setup_.iwarp;
+    return setup_.reluctance == 0 && !iwarp_;
   }
 
  private:
+  [[nodiscard]] FakeDevice make_device(int rank) const {
+    FakeDevice device = setup_.device(rank);
+    device.ports[0].max_message = std::min(device.ports[0].max_message, setup_.max_message);
+    device.max_inline = std::min(device.max_inline, setup_.max_inline);
+    device.immediates = std::max(device.immediates, setup_.immediates);
+    return device;
+  }
+
   Setup setup_;
+  bool iwarp_;
   std::shared_ptr<FakeNetwork> network_;
   std::shared_ptr<verbs::FakeCmNetwork> managers_;
 };
@@ -102,11 +109,24 @@ INSTANTIATE_TEST_SUITE_P(
         wire("send_tight", {.reluctance = 2, .options = tight(IbNotify::send), .max_inline = 0}),
         wire("send_short_requests", {.options = tight(IbNotify::send), .max_message = 8'192}),
         // Connected by the manager: RoCE by choice, iWARP because it must.
-        wire("cm", {.options = by_manager()}), wire("iwarp", {.iwarp = true}),
-        wire("iwarp_reluctant", {.reluctance = 3, .iwarp = true}),
-        wire("iwarp_tight",
-             {.reluctance = 2, .options = tight(), .max_message = 8'192, .iwarp = true})),
+        wire("cm", {.options = by_manager()}), wire("iwarp", {.device = verbs::iwarp_device}),
+        wire("iwarp_reluctant", {.reluctance = 3, .device = verbs::iwarp_device}),
+        wire("iwarp_tight", {.reluctance = 2,
+                             .options = tight(),
+                             .max_message = 8'192,
+                             .device = verbs::iwarp_device})),
     wire_name);
+
+// Devices with the limits and habits of real ones.
+std::vector<Wire> profiles() {
+  std::vector<Wire> wires;
+  for (const verbs::FakeProfile& profile : verbs::profiles()) {
+    wires.push_back(wire(profile.name, {.device = profile.device}));
+  }
+  return wires;
+}
+
+INSTANTIATE_TEST_SUITE_P(FakeProfiles, Conformance, ::testing::ValuesIn(profiles()), wire_name);
 
 }  // namespace
 }  // namespace paceline::transport::conformance

@@ -1,6 +1,12 @@
 // The RDMA wire on devices with hardly any resources, and on devices that fail.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <new>
 #include <random>
 
+#include "base/unique_fd.h"
 #include "transport/verbs_pair.h"
 
 namespace paceline::transport::verbs {
@@ -121,6 +127,59 @@ TEST(VerbsLimits, PutLongerThanTheWholeQueueGoesOutInPieces) {
   EXPECT_TRUE(pair.until([&] { return pair.ends[0]->flushed(); }));
   expect_clean(pair.network->book());
 }
+
+#if !defined(__SANITIZE_THREAD__)  // which keeps four bytes for each of these
+
+/// 4 GiB and a byte that hold hardly any memory: the same 2 MiB again and again.
+class Repeated {
+ public:
+  static constexpr std::size_t kLength = (std::size_t{4} << 30) + 1;
+  static constexpr std::size_t kPiece = std::size_t{2} << 20;
+
+  Repeated() : file_(::memfd_create("repeated", MFD_CLOEXEC)) {
+    void* all = MAP_FAILED;
+    if (::ftruncate(file_.get(), kPiece) == 0) {
+      all =
+          ::mmap(nullptr, kReserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    }
+    if (all == MAP_FAILED) throw std::bad_alloc();
+    data_ = static_cast<std::byte*>(all);
+    for (std::size_t at = 0; at < kReserved; at += kPiece) {
+      if (::mmap(data_ + at, kPiece, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file_.get(),
+                 0) == MAP_FAILED) {
+        throw std::bad_alloc();
+      }
+    }
+  }
+  Repeated(const Repeated&) = delete;
+  Repeated& operator=(const Repeated&) = delete;
+  ~Repeated() { ::munmap(data_, kReserved); }
+  [[nodiscard]] std::byte* data() const { return data_; }
+
+ private:
+  static constexpr std::size_t kReserved = kLength - 1 + kPiece;
+  UniqueFd file_;
+  std::byte* data_ = nullptr;
+};
+
+TEST(VerbsLimits, PutOfMoreThanFourGibibytesIsWhole) {
+  const Repeated source;
+  const Repeated memory;
+  const Bytes data = pattern(Repeated::kPiece, 1);
+  std::memcpy(source.data(), data.data(), data.size());
+  Pair pair({});
+  pair.link();
+  auto own = pair.transports[0]->register_memory({source.data(), Repeated::kLength});
+  auto target = pair.transports[1]->register_memory({memory.data(), Repeated::kLength});
+  const std::uint64_t before = pair.network->book().bytes_written;
+  ASSERT_TRUE(pair.ends[0]->put(0, {source.data(), Repeated::kLength}, own.get(),
+                                remote(memory.data(), *target)));
+  EXPECT_TRUE(pair.until([&] { return pair.ends[1]->arrived(0) == 1 && pair.ends[0]->flushed(); }));
+  EXPECT_EQ(pair.network->book().bytes_written - before, Repeated::kLength);
+  EXPECT_TRUE(same({memory.data(), data.size()}, data));
+}
+
+#endif
 
 // --- trouble ---
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "transport/fabric.h"
-#include "transport/fake_verbs.h"
+#include "transport/fake_profiles.h"
 #include "transport_verbs/verbs_transport.h"
 
 namespace paceline::transport::verbs {

@@ -129,8 +129,8 @@ def _need_compiler(compiler: str) -> None:
     if shutil.which(shlex.split(compiler)[0]) is None:
         raise ImportError(
             f"paceline.torch compiles its backend for the torch that is installed, and there is no "
-            f"C++ compiler: '{compiler}' is not found. Install g++ 11 or newer (Debian: apt install "
-            "g++), or name another compiler by CXX, or build on a machine that has one by "
+            f"C++ compiler: '{compiler}' is not found. Install g++ 11 or newer (Debian: apt "
+            "install g++), or name another compiler by CXX, or build on a machine that has one by "
             f"'python -m paceline.torch build' and bring {cache()} here")
 
 
