@@ -70,6 +70,12 @@ TEST(VerbsLimits, TinyCompletionQueueDoesNotOverflow) {
   expect_has(too_tiny.link_error(), {"fake0 port 1", "20 completions"});
 }
 
+TEST(VerbsLimits, CompletionQueueHoldsWhatASlowReceiverHasNotSeen) {
+  Pair pair({.send_depth = 16});
+  pair.link();
+  put_many(pair, 20'000, true);
+}
+
 TEST(VerbsLimits, ReceivesArePostedInBatches) {
   Pair pair({});
   pair.link();
