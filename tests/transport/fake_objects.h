@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <initializer_list>
 #include <map>
 #include <vector>
 
@@ -18,6 +19,20 @@ namespace paceline::transport::verbs {
 struct FakeContext : ibv_context {
   const FakeDevice* traits = nullptr;
   std::deque<ibv_async_event> events;
+  std::uint64_t next_offset = 0;  ///< where the next queue is mapped
+
+  /// Maps queues of so many bytes, one behind the other; false if the library loses one of them.
+  [[nodiscard]] bool map(std::initializer_list<std::size_t> queues) {
+    const std::uint64_t begin = next_offset;
+    for (const std::size_t bytes : queues) {
+      if (traits->loses_an_offset && next_offset == 0x90000) {
+        next_offset = begin;  // what there was of them is destroyed at once
+        return false;
+      }
+      next_offset += (bytes + 4095) / 4096 * 4096;
+    }
+    return true;
+  }
 };
 
 struct FakePd : ibv_pd {

@@ -143,6 +143,7 @@ FakeDevice iwarp_device(int /*host*/) {
   device.max_inline = 80;
   device.max_send_sge = 6;
   device.max_recv_sge = 6;
+  device.loses_an_offset = true;
   device.ports[0].max_message = ~0u;
   return device;
 }

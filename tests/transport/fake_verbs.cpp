@@ -1,11 +1,21 @@
 // The verbs themselves: book-keeping and the checks that devices make.
 #include "transport/fake_verbs.h"
 
+#include <bit>
 #include <cerrno>
 
 #include "transport/fake_objects.h"
 
 namespace paceline::transport::verbs {
+
+namespace {
+
+/// Of a queue of siw's, whose entries are so long.
+std::size_t bytes_of(std::uint32_t entries, std::size_t each) {
+  return std::bit_ceil(entries) * each;
+}
+
+}  // namespace
 
 struct FakeVerbs::Node : ibv_device {
   FakeDevice traits;
@@ -218,6 +228,9 @@ ibv_cq* FakeVerbs::create_cq(ibv_context* context, int entries, void* cq_context
     errno = EINVAL;
     return nullptr;
   }
+  if (!static_cast<FakeContext*>(context)->map(
+          {bytes_of(static_cast<std::uint32_t>(entries), 32) + 8}))
+    return nullptr;
   auto* queue = new FakeCq;
   static_cast<ibv_cq&>(*queue) = {};
   queue->context = context;
@@ -303,6 +316,9 @@ ibv_qp* FakeVerbs::create_qp(ibv_pd* domain, ibv_qp_init_attr* attributes) const
       cap.max_send_sge > context->traits->max_send_sge ||
       cap.max_recv_sge > context->traits->max_recv_sge) {
     errno = EINVAL;
+    return nullptr;
+  }
+  if (!context->map({bytes_of(cap.max_send_wr, 120), bytes_of(cap.max_recv_wr, 112)})) {
     return nullptr;
   }
   auto* pair = new FakeQp;

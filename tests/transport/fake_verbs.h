@@ -53,6 +53,8 @@ struct FakeDevice {
   std::uint32_t max_inline = 512;
   std::uint32_t max_send_sge = 4;  ///< the device refuses queue pairs with more
   std::uint32_t max_recv_sge = 1;
+  /// Its library takes a queue that the kernel has put at offset 0x90000 for none, as libsiw does.
+  bool loses_an_offset = false;
   std::vector<FakePort> ports = {FakePort{}};
 };
 
@@ -72,7 +74,7 @@ class FakeNetwork {
   struct Book {
     std::uint64_t requests = 0;
     std::uint64_t bytes_written = 0;  ///< by RDMA WRITE
-    std::uint64_t completions = 0;  ///< of requests
+    std::uint64_t completions = 0;    ///< of requests
     std::uint64_t receives_posted = 0;
     std::uint64_t receive_calls = 0;
     std::uint64_t missing_receives = 0;  ///< notifications that found none

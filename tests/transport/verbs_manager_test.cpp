@@ -52,6 +52,18 @@ TEST(VerbsManager, ConnectsIwarpAndWhatAsksForIt) {
   EXPECT_EQ(asked.managers->book().connections, 1u);
 }
 
+TEST(VerbsManager, MakesManyLinksOnADeviceWhoseLibraryLosesAnOffset) {
+  for (const std::uint32_t depth : {16u, 48u, 64u, 100u, 256u, 500u}) {
+    for (const std::uint32_t receives : {16u, 64u, 100u, 500u}) {
+      VerbsOptions options;
+      options.send_depth = depth;
+      options.receive_depth = receives;
+      ManagedPair pair(options);
+      for (int link = 0; link < 40; ++link) ASSERT_EQ(pair.link_error(), "no error") << link;
+    }
+  }
+}
+
 TEST(VerbsManager, LeavesTheMtuAndTheRetriesToTheLink) {
   FakeDevice small = roce_device(1);
   small.ports[0].mtu = IBV_MTU_1024;

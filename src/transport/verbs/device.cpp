@@ -202,6 +202,7 @@ std::string Device::open_one(ibv_device* device, const std::string& name, int wa
     }
     domain_ = DomainHandle(api_->alloc_pd(context()), {api_.get()});
     channel_ = ChannelHandle(api_->create_comp_channel(context()), {api_.get()});
+    keep_clear_of_lost_offset();
     if (!domain_ || !channel_) return label_ + " has no resources left (" + errno_text(errno) + ")";
     // Nothing here may block, these two included.
     ::fcntl(channel()->fd, F_SETFL, O_NONBLOCK);
@@ -209,6 +210,20 @@ std::string Device::open_one(ibv_device* device, const std::string& name, int wa
     return {};
   }
   return reasons.empty() ? name + " has no port " + std::to_string(wanted_port) : reasons;
+}
+
+/// siw's library maps queues at the offsets that the kernel gives, from 0 on without a gap, and
+/// takes one of them for "none" (SIW_INVAL_UOBJ_KEY, of rdma-core 44): the queue whose turn that is
+/// cannot be made, this time or any other. A queue that nobody uses, the first of all, covers the
+/// place.
+void Device::keep_clear_of_lost_offset() {
+  constexpr std::uint32_t kSiw = 0x626d74;
+  constexpr int kLostOffset = 0x90000;
+  constexpr int kEntryBytes = 32;
+  if (limits_.vendor_id != kSiw || transport_ != IBV_TRANSPORT_IWARP) return;
+  const int entries = std::min(kLostOffset / kEntryBytes + 1, limits_.max_cqe);
+  spacer_ =
+      CompletionQueueHandle(api_->create_cq(context(), entries, nullptr, nullptr), {api_.get()});
 }
 
 std::string Device::prepare_manager(const std::string& name, const VerbsOptions& options) {

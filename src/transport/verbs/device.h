@@ -85,6 +85,7 @@ class Device {
                        const VerbsOptions& options);
   /// The same of the connection manager, where it is needed.
   std::string prepare_manager(const std::string& name, const VerbsOptions& options);
+  void keep_clear_of_lost_offset();
   void handle_event(const ibv_async_event& event);
 
   std::shared_ptr<const VerbsApi> api_;
@@ -94,6 +95,7 @@ class Device {
   ContextHandle context_;
   DomainHandle domain_;
   ChannelHandle channel_;
+  CompletionQueueHandle spacer_;  ///< null but for siw
   ibv_device_attr limits_ = {};
   ibv_transport_type transport_ = IBV_TRANSPORT_IB;
   Port port_ = {};
