@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
+from torch.profiler import ProfilerActivity, profile
 from workloads import WORKLOADS, Workload
 
 import paceline.torch
@@ -103,6 +104,18 @@ def measure(arguments: argparse.Namespace, out: Any) -> None:
             out.write(json.dumps({"model": arguments.model, "variant": run.variant,
                                   "losses": losses, "parameters": parameters,
                                   "samples": workload.samples * dist.get_world_size()}) + "\n")
+    if arguments.trace:
+        trace(runs, arguments.model, arguments.out.parent)
+
+
+def trace(runs: list[Run], model: str, folder: pathlib.Path) -> None:
+    """One more step of each variant, as Chrome's and Perfetto's JSON: what runs beside what."""
+    for run in runs:
+        with profile(activities=[ProfilerActivity.CPU]) as profiler:
+            run.step()
+        if dist.get_rank() == 0:
+            profiler.export_chrome_trace(str(folder / f"trace-{model}-{run.variant}.json"))
+        dist.barrier()
 
 
 def main() -> int:
@@ -113,6 +126,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--views", action="store_true")
+    parser.add_argument("--trace", action="store_true")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
     children.end_with_parent()
