@@ -27,7 +27,7 @@ class Row:
     variant: str
     step_ms: float  # median over all steps, of the slowest rank
     p90_ms: float
-    exposed_ms: float  # what it takes more than no-sync
+    exposed_ms: float  # more than no-sync in the same round, median over the rounds
     samples_per_s: float
     last_loss: float
     worst_difference: float  # of its losses to gloo's, relative to the first one
@@ -36,23 +36,27 @@ class Row:
 def read(path: pathlib.Path) -> tuple[list[Row], Losses]:
     """From the lines that ranks.py has written."""
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    times: dict[tuple[str, str], list[float]] = {}
+    # By model and variant: the steps of each round. A machine's speed changes from one to the next.
+    times: dict[tuple[str, str], list[list[float]]] = {}
     ends: dict[tuple[str, str], dict[str, Any]] = {}
     for line in lines:
         key = (line["model"], line["variant"])
         if "seconds" in line:
-            times.setdefault(key, []).extend(line["seconds"])
+            times.setdefault(key, []).append(line["seconds"])
         else:
             ends[key] = line
     rows = []
     for (model, variant), end in ends.items():
-        taken = sorted(times[model, variant])
+        rounds = times[model, variant]
+        taken = sorted(second for steps in rounds for second in steps)
         step = statistics.median(taken)
-        alone = statistics.median(times.get((model, "no-sync"), [float("nan")]))
+        alone = times.get((model, "no-sync"), [[math.nan]] * len(rounds))
+        exposed = statistics.median(statistics.median(mine) - statistics.median(without)
+                                    for mine, without in zip(rounds, alone))
         other = ends.get((model, "gloo"), end)["losses"]
         difference = max(abs(a - b) for a, b in zip(end["losses"], other)) / abs(other[0])
         rows.append(Row(model, variant, 1e3 * step, 1e3 * taken[math.ceil(0.9 * len(taken)) - 1],
-                        1e3 * (step - alone), end["samples"] / step, end["losses"][-1],
+                        1e3 * exposed, end["samples"] / step, end["losses"][-1],
                         difference))
     return rows, {key: end["losses"] for key, end in ends.items()}
 
