@@ -37,9 +37,9 @@ class PutRun {
   void bind(Edge& edge, const Announcement& announcement);
   bool map(Edge& edge, collectives::Buffer buffer);
   void compare_lengths(const Edge& edge, const Announcement& theirs) const;
-  /// Reads from the peer's memory what `reference` names; false: not yet.
   /// Tells the peers from whose memory was fetched that it may be written over.
   bool release();
+  /// Reads from the peer's memory what `reference` names; false: not yet.
   bool fetch(Edge& edge, const std::byte* reference, std::span<std::byte> target);
   [[nodiscard]] bool fetches(const Edge& edge) const;
   [[nodiscard]] std::uint64_t shortest_fetched() const;

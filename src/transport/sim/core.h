@@ -105,7 +105,6 @@ class Core {
   void remove_memory(int rank, std::uint64_t number) noexcept;
   /// Where `length` > 0 bytes of `rank` are; null unless they are registered by that key.
   [[nodiscard]] std::byte* find(int rank, RemoteAddress address, std::size_t length) const;
-  /// The same for memory without a key.
 
   [[nodiscard]] bool dead(int rank) const { return of(rank).dead; }
   /// True if the peers of a dead rank know.

@@ -85,11 +85,8 @@ std::vector<Gid> addresses_of(const CmApi& cm, const VerbsApi& verbs, const std:
 }
 
 Gid nearest(const std::vector<Gid>& addresses, std::optional<Ipv4Network> near) {
-  const auto is_near = [&](const Gid& address) {
-    return near && is_ipv4_mapped(address) &&
-           ((ipv4_of(address) ^ near->address) & near->mask) == 0;
-  };
-  const auto found = std::find_if(addresses.begin(), addresses.end(), is_near);
+  const auto found = std::find_if(addresses.begin(), addresses.end(),
+                                  [&](const Gid& address) { return is_near(address, near); });
   return found == addresses.end() ? addresses.front() : *found;
 }
 

@@ -17,7 +17,7 @@ constexpr Gid kIpv4Prefix = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 
 int rank_of(const GidEntry& entry, std::optional<Ipv4Network> near) {
   switch (entry.kind) {
     case LinkKind::roce_v2_ipv4:
-      return near && ((ipv4_of(entry.gid) ^ near->address) & near->mask) == 0 ? 0 : 1;
+      return is_near(entry.gid, near) ? 0 : 1;
     case LinkKind::roce_v2_ipv6:
       return is_link_local(entry.gid) ? 3 : 2;
     case LinkKind::roce_v1:
@@ -63,6 +63,10 @@ bool is_ipv4_mapped(const Gid& gid) {
 std::uint32_t ipv4_of(const Gid& gid) {
   return std::uint32_t{gid[12]} << 24 | std::uint32_t{gid[13]} << 16 | std::uint32_t{gid[14]} << 8 |
          gid[15];
+}
+
+bool is_near(const Gid& gid, std::optional<Ipv4Network> network) {
+  return network && is_ipv4_mapped(gid) && ((ipv4_of(gid) ^ network->address) & network->mask) == 0;
 }
 
 bool is_link_local(const Gid& gid) {

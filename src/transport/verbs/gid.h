@@ -54,6 +54,8 @@ struct Ipv4Network {
   std::uint32_t address = 0;
   std::uint32_t mask = 0;
 };
+/// True if `gid` is an IPv4 address of that network; false where none is given.
+bool is_near(const Gid& gid, std::optional<Ipv4Network> network);
 
 /// The entry to use, out of those of one Ethernet port. In this order: v2 with an IPv4 address in
 /// `near`, v2 with IPv4, v2 with a global IPv6 address, v2 link-local, v1; of equals the lowest

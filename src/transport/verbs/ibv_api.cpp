@@ -157,13 +157,8 @@ class LoadedApi final : public VerbsApi {
 }  // namespace
 
 std::shared_ptr<const VerbsApi> load_verbs_api(std::string& why_not, const char* library) {
-  void* handle = open_library(library, why_not);
-  if (handle == nullptr) return nullptr;
   Symbols symbols;
-  if (const std::string missing = find_all(handle, symbols); !missing.empty()) {
-    why_not = std::string(library) + " has no " + missing + ": rdma-core 35 or newer is needed";
-    return nullptr;
-  }
+  if (!load(library, symbols, find_all, why_not)) return nullptr;
   return std::make_shared<LoadedApi>(symbols);
 }
 

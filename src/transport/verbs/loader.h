@@ -35,4 +35,17 @@ inline void* open_library(const char* library, std::string& why_not) {
   return nullptr;
 }
 
+/// For the rest of the process's life: opens `library` and lets `find_all`, which names the first
+/// symbol that is missing, fill `symbols`. False, and in `why_not` the reason, if it cannot be.
+template <class Symbols>
+bool load(const char* library, Symbols& symbols, std::string (*find_all)(void*, Symbols&),
+          std::string& why_not) {
+  void* handle = open_library(library, why_not);
+  if (handle == nullptr) return false;
+  const std::string missing = find_all(handle, symbols);
+  if (missing.empty()) return true;
+  why_not = std::string(library) + " has no " + missing + ": rdma-core 35 or newer is needed";
+  return false;
+}
+
 }  // namespace paceline::transport::verbs
