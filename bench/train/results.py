@@ -29,6 +29,8 @@ class Row:
     step_ms: float  # median over all steps, of the slowest rank
     p90_ms: float
     exposed_ms: float  # more than no-sync in the same round, median over the rounds
+    exposed_low_ms: float  # where that median lies with 95 % confidence
+    exposed_high_ms: float
     samples_per_s: float
     last_loss: float
     worst_difference: float  # of its losses to gloo's, relative to the first one
@@ -52,14 +54,21 @@ def read(path: pathlib.Path) -> tuple[list[Row], Losses]:
         taken = sorted(second for steps in rounds for second in steps)
         step = statistics.median(taken)
         alone = times.get((model, "no-sync"), [[math.nan]] * len(rounds))
-        exposed = statistics.median(statistics.median(mine) - statistics.median(without)
-                                    for mine, without in zip(rounds, alone))
+        exposed = sorted(1e3 * (statistics.median(mine) - statistics.median(without))
+                         for mine, without in zip(rounds, alone))
         other = ends.get((model, "gloo"), end)["losses"]
         difference = max(abs(a - b) for a, b in zip(end["losses"], other)) / abs(other[0])
         rows.append(Row(model, variant, 1e3 * step, 1e3 * taken[math.ceil(0.9 * len(taken)) - 1],
-                        1e3 * exposed, end["samples"] / step, end["losses"][-1],
-                        difference))
+                        statistics.median(exposed), *confidence(exposed),
+                        end["samples"] / step, end["losses"][-1], difference))
     return rows, {key: end["losses"] for key, end in ends.items()}
+
+
+def confidence(values: list[float]) -> tuple[float, float]:
+    """Between which two of the sorted values their distribution's median lies with 95 % confidence:
+    how many values are below it is binomial, near enough normal with deviation sqrt(n) / 2."""
+    beside = max(0, math.floor((len(values) - 1.96 * math.sqrt(len(values))) / 2))
+    return values[beside], values[-1 - beside]
 
 
 def wrong(rows: list[Row]) -> list[str]:
@@ -73,11 +82,12 @@ def wrong(rows: list[Row]) -> list[str]:
 def text(rows: list[Row]) -> str:
     """The table."""
     lines = [f"{'model':8} {'variant':18} {'step ms':>9} {'p90':>9} {'exposed':>9} "
-             f"{'samples/s':>10} {'last loss':>10} {'loss diff':>10}"]
+             f"{'95 % within':>17} {'samples/s':>10} {'last loss':>10} {'loss diff':>10}"]
     for row in rows:
         lines.append(f"{row.model:8} {row.variant:18} {row.step_ms:9.1f} {row.p90_ms:9.1f} "
-                     f"{row.exposed_ms:9.1f} {row.samples_per_s:10.1f} {row.last_loss:10.4f} "
-                     f"{row.worst_difference:10.1e}")
+                     f"{row.exposed_ms:9.1f} "
+                     f"{f'{row.exposed_low_ms:.1f}..{row.exposed_high_ms:.1f}':>17} "
+                     f"{row.samples_per_s:10.1f} {row.last_loss:10.4f} {row.worst_difference:10.1e}")
     return "\n".join(lines) + "\n"
 
 
