@@ -109,16 +109,23 @@ def write(rows: list[Row], losses: Losses, folder: pathlib.Path) -> str:
 
 
 def _draw_steps(rows: list[Row], folder: pathlib.Path) -> None:
+    """Above the steps, below what of them each variant adds, with how sure that is."""
     from matplotlib import pyplot
     models = list(dict.fromkeys(row.model for row in rows))
-    figure, axes = pyplot.subplots(1, len(models), figsize=(4.5 * len(models), 4), squeeze=False)
-    for axis, model in zip(axes[0], models):
+    figure, axes = pyplot.subplots(2, len(models), figsize=(4.5 * len(models), 7), squeeze=False)
+    for (above, below), model in zip(axes.T, models):
         mine = [row for row in rows if row.model == model]
-        axis.bar([row.variant.replace("-", "-\n", 1) for row in mine], [r.step_ms for r in mine],
-                 color=[COLOURS[row.variant] for row in mine])
-        axis.set_title(model)
-        axis.set_ylabel("step (ms, median)")
-        axis.tick_params(axis="x", labelsize=7)
+        names = [row.variant.replace("-", "-\n", 1) for row in mine]
+        colours = [COLOURS[row.variant] for row in mine]
+        above.bar(names, [row.step_ms for row in mine], color=colours)
+        above.set_title(model)
+        above.set_ylabel("step (ms, median)")
+        sure = [[row.exposed_ms - row.exposed_low_ms for row in mine],
+                [row.exposed_high_ms - row.exposed_ms for row in mine]]
+        below.bar(names, [row.exposed_ms for row in mine], color=colours, yerr=sure, capsize=4)
+        below.set_ylabel("more than no-sync (ms, 95 %)")
+        for axis in (above, below):
+            axis.tick_params(axis="x", labelsize=7)
     figure.tight_layout()
     for kind in ("png", "svg"):
         figure.savefig(folder / f"steps.{kind}", dpi=150)
