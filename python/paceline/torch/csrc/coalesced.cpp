@@ -77,7 +77,7 @@ WorkPtr ProcessGroupPaceline::allgather_into_tensor_coalesced(
     Tensors& outputs, Tensors& inputs, const c10d::AllgatherOptions& options) {
   check_same_number(outputs, inputs, "all_gather_into_tensor_coalesced");
   Operation::Call call;
-  call.type = c10d::OpType::ALLGATHER_INTO_TENSOR_COALESCED;
+  call.type = c10d::OpType::COALESCED;  // torch 2.11 has no type of its own for it
   call.name = "paceline:all_gather_coalesced";
   call.results = outputs;
   std::vector<Part> parts;
@@ -98,7 +98,7 @@ WorkPtr ProcessGroupPaceline::reduce_scatter_tensor_coalesced(
     Tensors& outputs, Tensors& inputs, const c10d::ReduceScatterOptions& options) {
   check_same_number(outputs, inputs, "reduce_scatter_tensor_coalesced");
   Operation::Call call;
-  call.type = c10d::OpType::REDUCE_SCATTER_TENSOR_COALESCED;
+  call.type = c10d::OpType::COALESCED;
   call.name = "paceline:reduce_scatter_coalesced";
   call.results = outputs;
   const Reduction op = reduction_of(options.reduceOp);
