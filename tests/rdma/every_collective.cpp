@@ -1,8 +1,11 @@
 // A rank of a program that runs every collective with every type and operation over whatever wire
 // its environment allows, then some whose blocks have a length per rank, and says what was wrong.
+// Arguments are the counts of elements to do it with; after the word "sums", with float32 and sums
+// alone.
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <string>
 #include <vector>
 
 #include "support/matrix.h"
@@ -51,11 +54,21 @@ bool uneven_blocks_are_right(Communicator& comm, std::size_t unit) {
 
 }  // namespace
 
-int main() {
+int main(int count, char** words) {
+  using paceline::testing_support::Matrix;
+  std::vector<std::string> arguments(words + 1, words + count);
+  Matrix::Range range = Matrix::Range::all;
+  if (!arguments.empty() && arguments.front() == "sums") {
+    range = Matrix::Range::sums_of_float32;
+    arguments.erase(arguments.begin());
+  }
+  std::vector<std::size_t> counts;
+  for (const std::string& word : arguments) counts.push_back(std::stoul(word));
+  if (counts.empty()) counts = {1, 37, 3001};
   try {
     Communicator comm = Communicator::from_environment();
-    paceline::testing_support::Matrix matrix(comm);
-    const std::string wrong = matrix.run({1, 37, 3001});
+    Matrix matrix(comm);
+    const std::string wrong = matrix.run(counts, range);
     if (!wrong.empty()) {
       std::fprintf(stderr, "FAILED: %s\n", wrong.c_str());
       return 1;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What two machines do when the wire between them is bad, broken, or one of them is gone.
 
-    wire_test.py rough|broken|gone|killed|cycles|panic --device rxe|siw --programs FOLDER [--timeout S]
+    wire_test.py rough|broken|gone|killed|linking|cycles|panic --device rxe|siw --programs FOLDER [--timeout S]
 
 Each boots two machines and goes through its cases; --programs is where every_collective and lasting
 are. A case that fails shows what its ranks said and the consoles of the machines.
@@ -25,6 +25,8 @@ import prepare  # noqa: E402
 RETRY_SECONDS = 30
 # The end of a process is told at once, by its sockets; a quarter of a minute is a busy machine's.
 DEATH_SECONDS = 15
+# How many of the states of making a link a rank is killed in.
+STATES = 24
 
 
 class Case:
@@ -88,11 +90,13 @@ def report(text: str) -> None:
 
 
 def rough(case: Case) -> None:
-    """Loss, delay and another order: slower, and right."""
-    for trouble in ("loss 1%", "delay 50ms", "delay 5ms 4ms 25% reorder 25% 50%"):
+    """Loss, delay and another order: slower, and right. RoCE repeats everything from the first packet
+    that is out of order, and gives up after seven times without progress: so not every fourth."""
+    for trouble in ("loss 1%", "delay 50ms", "delay 5ms reorder 2%"):
         case.on_all(f"tc qdisc add dev eth0 root netem {trouble}")
         start = time.monotonic()
-        case.start("every_collective", PACELINE_TIMEOUT="200")
+        case.start("every_collective", "sums", "1", "37", "3001", "100000",
+                   PACELINE_TIMEOUT="200")
         case.require_success(trouble)
         case.on_all("tc qdisc del dev eth0 root")
         report(f"{trouble}: every collective is right, {time.monotonic() - start:.0f} s")
@@ -162,9 +166,9 @@ def gone(case: Case) -> None:
 
 
 def killed(case: Case) -> None:
-    """SIGKILL of rank 1 while links are made, while data travels, and in between."""
+    """SIGKILL of rank 1 before the ranks have met, while data travels, and in between."""
     moments = {
-        "connecting": (("lasting", "transfer"), 1.5),
+        "meeting": (("lasting", "transfer"), 0.5),
         "sending": (("lasting", "transfer"), None),
         "idle": (("lasting", "idle", "6"), None),
     }
@@ -178,9 +182,39 @@ def killed(case: Case) -> None:
         jobs[1].signal(signal.SIGKILL)
         # Ranks that have not met yet wait for each other as long as PACELINE_TIMEOUT says; an idle
         # one learns of it at its next call.
-        limit = {"connecting": 30.0, "sending": 0.0, "idle": 6.0}[name] + DEATH_SECONDS
+        limit = {"meeting": 30.0, "sending": 0.0, "idle": 6.0}[name] + DEATH_SECONDS
         taken = case.require_error(jobs[:1], start, limit, "rank 1|1 of 2|ranks")
         report(f"rank 1 killed while {name}: rank 0 knows after {taken[0]:.1f} s")
+
+
+def linking(case: Case) -> None:
+    """SIGKILL of rank 1 before requests to its device (die_at.cpp), from opening it to the link."""
+    meeting_seconds = 15.0  # how long a rank waits for one that died before they had met
+    die = {"LD_PRELOAD": os.path.join(case.programs, "libdie_at.so"), "DIE_RANK": "1",
+           "PACELINE_TIMEOUT": str(meeting_seconds)}
+    jobs = case.start("lasting", "transfer", DIE_AT="0", **die)
+    case.wait_until_linked()
+    for job in jobs:
+        job.signal(signal.SIGKILL)
+        job.wait()
+    count = jobs[1].out.partition("linked")[0].count("request ")
+    case.require(count > 10, f"a link takes {count} requests to the device")
+    waited: dict[int, float] = {}
+    told: dict[int, float] = {}
+    for number in sorted({round(1 + (count - 1) * i / (STATES - 1)) for i in range(STATES)}):
+        jobs = case.start("lasting", "transfer", DIE_AT=str(number), **die)
+        case.require(jobs[1].wait() == -signal.SIGKILL, f"rank 1 did not die at request {number}")
+        jobs[0].wait()
+        assert jobs[1].ended is not None
+        had_met = "did not arrive" not in jobs[0].err
+        limit = DEATH_SECONDS + (0.0 if had_met else meeting_seconds)
+        seconds, = case.require_error(jobs[:1], jobs[1].ended, limit, "rank 1 ")
+        (told if had_met else waited)[number] = seconds
+    case.require(len(told) > 3, f"rank 1 had met rank 0 in {len(told)} cases only")
+    report(f"a link takes {count} requests to the device. Rank 1 killed before one of them, rank 0 "
+           "knows after s: " + ", ".join(f"{number}: {seconds:.1f}"
+                                         for number, seconds in (waited | told).items())
+           + f"; in {len(waited)} of these they had not met yet")
 
 
 def resources(host: cluster.Host) -> str:
@@ -225,8 +259,8 @@ def panic(case: Case) -> None:
     report(f"a machine that panics is noticed after {time.monotonic() - start:.1f} s")
 
 
-CASES = {"rough": rough, "broken": broken, "gone": gone, "killed": killed, "cycles": cycles,
-         "panic": panic}
+CASES = {"rough": rough, "broken": broken, "gone": gone, "killed": killed, "linking": linking,
+         "cycles": cycles, "panic": panic}
 
 
 def main() -> int:

@@ -43,6 +43,18 @@ void FakeCmNetwork::send_stranger() {
   stranger_ = true;
 }
 
+void FakeCmNetwork::take_ports(int count) {
+  const std::lock_guard lock(mutex_);
+  taken_ports_ = count;
+}
+
+int FakeCmNetwork::use_port() {
+  if (taken_ports_ == 0) return 0;
+  --taken_ports_;
+  errno = EADDRINUSE;
+  return -1;
+}
+
 void FakeCmNetwork::tell(FakeCmId& id, rdma_cm_event_type type, int status, FakeCmId* listener) {
   auto event = std::make_unique<FakeCmEvent>();
   static_cast<rdma_cm_event&>(*event) = {};
@@ -168,6 +180,7 @@ std::uint16_t FakeCm::get_src_port(rdma_cm_id* id) const {
 
 int FakeCm::listen(rdma_cm_id* id, int /*backlog*/) const {
   const std::lock_guard lock(network_->mutex_);
+  if (network_->use_port() != 0) return -1;
   auto* fake = static_cast<FakeCmId*>(id);
   fake->listens_at = network_->next_port_++;
   network_->listeners_[fake->listens_at] = fake;
@@ -190,6 +203,7 @@ void FakeCm::call(FakeCmId& listener, FakeCmId* caller, const rdma_conn_param& s
 
 int FakeCm::connect(rdma_cm_id* id, rdma_conn_param* parameters) const {
   const std::lock_guard lock(network_->mutex_);
+  if (network_->use_port() != 0) return -1;
   auto& fake = *static_cast<FakeCmId*>(id);
   fake.number = parameters->qp_num;
   const auto found = network_->listeners_.find(fake.port_of_peer);

@@ -34,9 +34,12 @@ class FakeCmNetwork {
   void fail_with(rdma_cm_event_type type);
   /// Before the next request arrives, somebody else calls, without the cookie.
   void send_stranger();
+  /// The ports of the next `count` ids that listen or connect are taken, by a socket of TCP.
+  void take_ports(int count);
 
  private:
   friend class FakeCm;
+  int use_port();
   void tell(FakeCmId& id, rdma_cm_event_type type, int status = 0, FakeCmId* listener = nullptr);
 
   mutable std::mutex mutex_;
@@ -46,6 +49,7 @@ class FakeCmNetwork {
   std::uint16_t next_port_ = 30'000;
   rdma_cm_event_type answer_ = RDMA_CM_EVENT_ESTABLISHED;
   bool stranger_ = false;
+  int taken_ports_ = 0;
 };
 
 /// One host's librdmacm, which knows one device of `verbs`. All of this host's addresses are that

@@ -110,6 +110,20 @@ TEST(VerbsManager, StrangersAreRefusedAndThePeerIsServed) {
   EXPECT_EQ(pair.managers->book().connections, 1u);
 }
 
+// Software iWARP takes TCP's port of the number that the manager has chosen from ports of its own.
+TEST(VerbsManager, PortThatTcpHasTakenIsLeftForAnother) {
+  for (const int taken : {1, 2, 5}) {
+    ManagedPair pair({});
+    pair.managers->take_ports(taken);
+    pair.expect_linked();
+    EXPECT_EQ(pair.managers->book().connections, 1u);
+  }
+  ManagedPair none({});
+  none.managers->take_ports(10'000);
+  expect_has(none.link_error(),
+             {"could not be connected by rdma_cm", "could not listen", "Address already in use"});
+}
+
 TEST(VerbsManager, LastWordOnIwarpIsARead) {
   ManagedPair pair({});
   pair.link();

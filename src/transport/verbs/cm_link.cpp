@@ -21,6 +21,10 @@ constexpr int kResolveMillis = 5000;
 /// Calls that wait to be looked at. One is expected; others may be anybody's.
 constexpr int kBacklog = 8;
 
+/// How many ports are tried. The manager hands out ports of its own, but software iWARP listens and
+/// calls at the TCP port of that number, which another socket of this host may have.
+constexpr int kPortAttempts = 32;
+
 /// What an event says that ends an attempt; null for those that do not.
 const char* trouble_of(rdma_cm_event_type type) {
   // An integer, so that events of newer libraries end up below.
@@ -64,20 +68,29 @@ CmLink::CmLink(std::shared_ptr<const Device> device, const VerbsOptions& options
   if (!channel_) fail("its connection manager cannot be used: " + errno_text(errno));
   ::fcntl(channel_->fd, F_SETFL, O_NONBLOCK);
   ::fcntl(channel_->fd, F_SETFD, FD_CLOEXEC);
+  if (role_ == Role::dialer) {
+    id_ = make_id();
+    return;
+  }
+  listener_ = make_id();
+  while (cm.listen(listener_.get(), kBacklog) != 0) {
+    require_taken_port("listen");
+    listener_ = make_id();
+  }
+  port_ = cm.get_src_port(listener_.get());
+  std::random_device random;
+  for (std::uint8_t& byte : cookie_) byte = static_cast<std::uint8_t>(random());
+}
+
+/// Bound to this end's address, and a port that is free as far as the manager knows.
+CmIdHandle CmLink::make_id() const {
+  const CmApi& cm = device_->cm();
   rdma_cm_id* raw = nullptr;
   require(cm.create_id(channel_.get(), &raw), "make an id");
   CmIdHandle id(raw, {&cm});
   CmAddress own = CmAddress::from(address_, 0);
   require(cm.bind_addr(id.get(), own.get()), "use its own address");
-  if (role_ == Role::dialer) {
-    id_ = std::move(id);
-    return;
-  }
-  require(cm.listen(id.get(), kBacklog), "listen");
-  port_ = cm.get_src_port(id.get());
-  listener_ = std::move(id);
-  std::random_device random;
-  for (std::uint8_t& byte : cookie_) byte = static_cast<std::uint8_t>(random());
+  return id;
 }
 
 void CmLink::describe(QpInfo& info) const {
@@ -95,7 +108,11 @@ void CmLink::start(ibv_qp* pair, const QpInfo& peer) {
   far_ = peer;
   if (role_ == Role::listener) return;
   if (peer.cm_port == 0) fail("the peer does not listen");
-  CmAddress to = CmAddress::from(peer.cm_address, peer.cm_port);
+  resolve();
+}
+
+void CmLink::resolve() {
+  CmAddress to = CmAddress::from(far_.cm_address, far_.cm_port);
   require(device_->cm().resolve_addr(id_.get(), to.get(), kResolveMillis), "resolve an address");
 }
 
@@ -106,7 +123,7 @@ bool CmLink::poll() {
     const std::unique_ptr<rdma_cm_event, Acknowledger> event(raw, {&cm});
     handle(*event);
   }
-  strangers_.clear();
+  discarded_.clear();
   if (connected_) listener_.reset();
   return connected_;
 }
@@ -156,7 +173,11 @@ rdma_conn_param CmLink::parameters() const {
 
 void CmLink::connect() {
   rdma_conn_param own = parameters();
-  require(device_->cm().connect(id_.get(), &own), "connect");
+  if (device_->cm().connect(id_.get(), &own) == 0) return;
+  require_taken_port("connect");
+  discarded_.push_back(std::move(id_));
+  id_ = make_id();
+  resolve();
 }
 
 /// Somebody calls. It may be anybody, but only the peer knows the cookie.
@@ -169,8 +190,7 @@ void CmLink::answer(rdma_cm_event& request) {
                      std::memcmp(said.private_data, cookie_.data(), cookie_.size()) == 0;
   if (!known) {
     (void)cm.reject(caller.get());
-    // The event names the id, which goes only after the event has been acknowledged.
-    strangers_.push_back(std::move(caller));
+    discarded_.push_back(std::move(caller));
     return;
   }
   id_ = std::move(caller);
@@ -188,6 +208,12 @@ void CmLink::to_rts() {
     require(device_->cm().init_qp_attr(id_.get(), &attributes, &mask), "describe the path");
     to_state_of_manager(*device_, pair_, attributes, mask, far_, options_);
   }
+}
+
+/// What failed, failed because somebody has that port, and there are attempts left.
+void CmLink::require_taken_port(const char* what) {
+  const bool taken = errno == EADDRINUSE || errno == EADDRNOTAVAIL;
+  require(taken && ++ports_taken_ < kPortAttempts ? 0 : -1, what);
 }
 
 void CmLink::require(int result, const char* what) const {

@@ -49,12 +49,14 @@ class CmLink {
   [[nodiscard]] bool must_hear_first() const;
 
  private:
+  [[nodiscard]] CmIdHandle make_id() const;
   void handle(rdma_cm_event& event);
   void answer(rdma_cm_event& request);
   void resolve();
   void connect();
   void to_rts();
   [[nodiscard]] rdma_conn_param parameters() const;
+  void require_taken_port(const char* what);
   void require(int result, const char* what) const;
   [[noreturn]] void fail(const std::string& what) const;
 
@@ -72,7 +74,10 @@ class CmLink {
   CmChannelHandle channel_;
   CmIdHandle id_;  ///< of the connection
   CmIdHandle listener_;
-  std::vector<CmIdHandle> strangers_;  ///< who called without the cookie
+  /// Who called without the cookie, and ids of our own whose port was taken: the event that is
+  /// being handled names them, and they go only after it has been acknowledged.
+  std::vector<CmIdHandle> discarded_;
+  int ports_taken_ = 0;
 };
 
 }  // namespace paceline::transport::verbs
