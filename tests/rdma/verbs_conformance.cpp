@@ -25,7 +25,7 @@ class DeviceWorld final : public World {
   }
   // The processor, the device and its driver are emulated, maybe on a machine that is busy. siw
   // takes two minutes for 200,000 messages.
-  [[nodiscard]] Nanoseconds patience() const override { return 16 * kPatience; }
+  [[nodiscard]] Nanoseconds patience() const override { return 40 * kPatience; }
   [[nodiscard]] bool wakes_by_descriptor() const override { return true; }
 
  private:

@@ -238,7 +238,10 @@ def cycles(case: Case, count: int = 200) -> None:
         # Memory allocators map a little more, or less, now and then.
         case.require(abs(int(first[2]) - int(last[2])) <= 10,
                      f"mappings: {first[2]} became {last[2]}")
-    case.require(before == within, f"RDMA objects: {before} became {within}")
+    # librdmacm keeps a device that it has opened as long as the process lives.
+    kept = 1 if case.machines.device == "siw" else 0
+    expected = [text.replace("ctx 0", f"ctx {kept}") for text in before]
+    case.require(expected == within, f"RDMA objects: {before} became {within}")
     report(f"{count} communicators: descriptors {first[1]} before and after, {within[0]}")
 
 
