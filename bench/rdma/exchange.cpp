@@ -7,8 +7,7 @@
 //
 //   turns    one writes, the other looks at its memory and answers; half of that, as ib_write_lat
 //   at once  both write, and look at their memory
-//   notified both write with an immediate, wait for the completion, and post its receive again:
-//   what
+//   notified both write with an immediate, wait for its completion, and post a receive again: what
 //            a wire does that must not poll memory
 #include <infiniband/verbs.h>
 #include <sys/socket.h>
@@ -94,10 +93,7 @@ class Rank {
   void notify_at_once() {
     ++call_;
     write_to_peer(true);
-    ibv_wc done{};
-    while (ibv_poll_cq(came_, 1, &done) == 0) {
-    }
-    require(done.status == IBV_WC_SUCCESS, "receive");
+    complete(came_, "receive");
     post_receive();
   }
 
@@ -164,11 +160,13 @@ class Rank {
     request.wr.rdma.remote_addr = far_.address;
     request.wr.rdma.rkey = far_.key;
     require(ibv_post_send(pair_, &request, &bad) == 0, "send");
-    if (!signal) return;
+    if (signal) complete(sent_, "send");
+  }
+  static void complete(ibv_cq* queue, const char* what) {
     ibv_wc done{};
-    while (ibv_poll_cq(sent_, 1, &done) == 0) {
+    while (ibv_poll_cq(queue, 1, &done) == 0) {
     }
-    require(done.status == IBV_WC_SUCCESS, "send");
+    require(done.status == IBV_WC_SUCCESS, what);
   }
   void look() const {
     const volatile std::uint64_t& word = words_[0];

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What two machines do when the wire between them is bad, broken, or one of them is gone.
 
-    wire_test.py rough|broken|gone|killed|linking|cycles|panic --device rxe|siw --programs FOLDER [--timeout S]
+    wire_test.py CASE --device rxe|siw --programs FOLDER [--timeout S]
+    CASE: rough, broken, gone, killed, linking, cycles or panic
 
 Each boots two machines and goes through its cases; --programs is where every_collective and lasting
 are. A case that fails shows what its ranks said and the consoles of the machines.
