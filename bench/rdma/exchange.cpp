@@ -1,76 +1,102 @@
-// What the shortest exchange of two ranks takes on an RDMA device, with nothing but verbs: the
-// limit of an 8-byte all_reduce there.
+// What exchanges of two ranks take on an RDMA device with nothing but verbs (and our sum): the
+// limits of an all_reduce there.
 //
-//   exchange DEVICE [CALLS]      two processes of this host
+//   rdma_exchange ADDRESS [CALLS [BYTES...]]      two processes of this host
 //
-// Prints microseconds, the median of batches, of three ways:
+// They connect by rdma_cm at ADDRESS, which a device of this host has. Printed are microseconds of
+// a call. Of 8 bytes, in CALLS calls, medians of batches:
 //
-//   turns    one writes, the other looks at its memory and answers; half of that, as ib_write_lat
-//   at once  both write, and look at their memory
-//   notified both write with an immediate, wait for its completion, and post a receive again: what
-//            a wire does that must not poll memory
+//   turns       one writes, the other looks at its memory and answers; half of that, as
+//   ib_write_lat at once     both write, and look at their memory notified    both write with a
+//   notification, wait for its completion, and post a receive again:
+//               what a wire does that must not poll memory
+//
+// And for each BYTES, float32, notified, means; nothing is cut into pieces that could overlap:
+//
+//   exchange BYTES      each writes half of the bytes to the other: an all_gather in place
+//   all_reduce BYTES    each writes the half that the other sums, sums its own, and writes that
+//   back
 #include <infiniband/verbs.h>
+#include <rdma/rdma_cma.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "memory/reduce.h"
+
 namespace {
 
-constexpr int kDepth = 256;
+constexpr int kDepth = 128;
 constexpr int kSignalEvery = 64;
 constexpr int kBatches = 20;
-constexpr unsigned kLongest = 120;  // seconds
+constexpr int kBlockBatches = 5;
+constexpr std::size_t kBytesOfBatch = 16 << 20;
+constexpr unsigned kLongest = 280;  // seconds
 
 void require(bool good, const char* what) {
-  if (!good) throw std::runtime_error(std::string("exchange: cannot ") + what);
+  if (!good) throw std::runtime_error(std::string("rdma_exchange: cannot ") + what);
 }
 
-/// What one end must know of the other.
+/// The memory of a rank, which the other writes into: the flag of the small exchanges, and what an
+/// all_reduce of up to `most` bytes has.
+class Memory {
+ public:
+  explicit Memory(std::size_t most) : floats_(most / sizeof(float)), words_(kFlags + 3 * floats_) {
+    std::fill(words_.begin() + kFlags, words_.end(), 1.0f);
+  }
+  std::uint64_t* flag() { return reinterpret_cast<std::uint64_t*>(words_.data()); }
+  std::uint64_t* next_flag() { return flag() + 1; }
+  float* unused() { return words_.data() + kFlags - 1; }
+  float* own() { return words_.data() + kFlags; }
+  float* result() { return own() + floats_; }
+  float* came() { return result() + floats_; }
+
+  void* data() { return words_.data(); }
+  std::size_t bytes() const { return words_.size() * sizeof(float); }
+  std::size_t offset(const void* place) const {
+    return static_cast<std::size_t>(static_cast<const char*>(place) -
+                                    reinterpret_cast<const char*>(words_.data()));
+  }
+
+ private:
+  static constexpr std::size_t kFlags = 16;  // floats: a cache line
+
+  std::size_t floats_;
+  std::vector<float> words_;
+};
+
+/// What one end must know of the other's memory.
 struct End {
-  std::uint32_t number;
   std::uint32_t key;
   std::uint64_t address;
-  ibv_gid gid;
-  std::uint16_t lid;
 };
 
 /// One of the two processes. Nothing is given back: the process ends.
 class Rank {
  public:
-  Rank(const std::string& device, int rank, int socket) : rank_(rank), socket_(socket) {
-    int count = 0;
-    ibv_device** devices = ibv_get_device_list(&count);
-    for (int i = 0; i < count && context_ == nullptr; ++i) {
-      if (device == ibv_get_device_name(devices[i])) context_ = ibv_open_device(devices[i]);
+  Rank(const char* address, int rank, int socket, std::size_t most)
+      : rank_(rank), socket_(socket), memory_(most) {
+    if (rank == 0) {
+      connect(address);
+    } else {
+      accept(address);
     }
-    require(context_ != nullptr, "open the device");
-    ibv_pd* domain = ibv_alloc_pd(context_);
-    ibv_mr* region = ibv_reg_mr(domain, words_, sizeof(words_),
-                                IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
-    sent_ = ibv_create_cq(context_, kDepth, nullptr, nullptr, 0);
-    came_ = ibv_create_cq(context_, kDepth, nullptr, nullptr, 0);
-    require(domain != nullptr && region != nullptr && sent_ != nullptr && came_ != nullptr,
-            "make its queues");
-    ibv_qp_init_attr wanted{};
-    wanted.send_cq = sent_;
-    wanted.recv_cq = came_;
-    wanted.qp_type = IBV_QPT_RC;
-    wanted.cap = {kDepth, kDepth, 1, 1, sizeof(std::uint64_t)};
-    pair_ = ibv_create_qp(domain, &wanted);
-    require(pair_ != nullptr, "make a queue pair");
-    connect(region->rkey);
-    for (int i = 0; i < kDepth; ++i) post_receive();
-    meet();
+    const End own{region_->rkey, reinterpret_cast<std::uint64_t>(memory_.data())};
+    require(::write(socket_, &own, sizeof(own)) == sizeof(own) &&
+                ::read(socket_, &far_, sizeof(far_)) == sizeof(far_),
+            "exchange what the ends are");
   }
 
   /// Waits for the other.
@@ -80,87 +106,147 @@ class Rank {
   }
 
   void take_turns() {
-    ++call_;
-    if (rank_ == 0) write_to_peer(false);
+    if (rank_ == 0) write_flag(false);
     look();
-    if (rank_ == 1) write_to_peer(false);
+    if (rank_ == 1) write_flag(false);
   }
   void write_at_once() {
-    ++call_;
-    write_to_peer(false);
+    write_flag(false);
     look();
   }
   void notify_at_once() {
-    ++call_;
-    write_to_peer(true);
+    write_flag(true);
     complete(came_, "receive");
     post_receive();
+    ++seen_;
   }
+  void exchange() { swap_half(memory_.own()); }
+  void all_reduce() {
+    const std::size_t half = bytes_ / 2 / sizeof(float);
+    const std::size_t mine = half * static_cast<std::size_t>(rank_);
+    write(memory_.own() + (half - mine), memory_.came(), bytes_ / 2, true);
+    arrive();
+    sum(memory_.own() + mine, memory_.came(), memory_.result() + mine, half);
+    swap_half(memory_.result());
+  }
+  void set_bytes(std::size_t bytes) { bytes_ = bytes; }
 
  private:
-  void connect(std::uint32_t key) {
-    ibv_port_attr port{};
-    require(ibv_query_port(context_, 1, &port) == 0, "look at port 1");
-    End own{pair_->qp_num, key, reinterpret_cast<std::uint64_t>(words_), {}, port.lid};
-    // The last entry is RoCE v2 with an IPv4 address where there is one.
-    int index = 0;
-    for (int i = 0; i < port.gid_tbl_len; ++i) {
-      ibv_gid_entry entry{};
-      if (ibv_query_gid_ex(context_, 1, static_cast<std::uint32_t>(i), &entry, 0) == 0) index = i;
-    }
-    ibv_query_gid(context_, 1, index, &own.gid);
-    require(::write(socket_, &own, sizeof(own)) == sizeof(own) &&
-                ::read(socket_, &far_, sizeof(far_)) == sizeof(far_),
-            "exchange what the ends are");
-    ibv_qp_attr to{};
-    to.qp_state = IBV_QPS_INIT;
-    to.port_num = 1;
-    to.qp_access_flags = IBV_ACCESS_REMOTE_WRITE;
-    change(to, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
-    to = {};
-    to.qp_state = IBV_QPS_RTR;
-    to.path_mtu = port.active_mtu;
-    to.dest_qp_num = far_.number;
-    to.min_rnr_timer = 12;
-    to.max_dest_rd_atomic = 1;
-    to.ah_attr.is_global = 1;
-    to.ah_attr.grh.dgid = far_.gid;
-    to.ah_attr.grh.sgid_index = static_cast<std::uint8_t>(index);
-    to.ah_attr.grh.hop_limit = 64;
-    to.ah_attr.dlid = far_.lid;
-    to.ah_attr.port_num = 1;
-    change(to, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-                   IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER);
-    to = {};
-    to.qp_state = IBV_QPS_RTS;
-    to.timeout = 18;
-    to.retry_cnt = 6;
-    to.rnr_retry = 6;
-    to.max_rd_atomic = 1;
-    change(to, IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
-                   IBV_QP_MAX_QP_RD_ATOMIC);
+  void connect(const char* address) {
+    std::uint16_t port = 0;
+    require(::read(socket_, &port, sizeof(port)) == sizeof(port), "hear of the other's port");
+    rdma_addrinfo hints{};
+    hints.ai_flags = RAI_NUMERICHOST;
+    hints.ai_port_space = RDMA_PS_TCP;
+    rdma_addrinfo* found = nullptr;
+    require(rdma_getaddrinfo(address, std::to_string(port).c_str(), &hints, &found) == 0 &&
+                rdma_create_ep(&id_, found, nullptr, nullptr) == 0,
+            "reach the address");
+    prepare();
+    rdma_conn_param how = parameters();
+    require(rdma_connect(id_, &how) == 0, "connect");
   }
-  void change(ibv_qp_attr& to, int mask) {
-    require(ibv_modify_qp(pair_, &to, mask) == 0, "connect the queue pair");
+  void accept(const char* address) {
+    rdma_addrinfo hints{};
+    hints.ai_flags = RAI_PASSIVE | RAI_NUMERICHOST;
+    hints.ai_port_space = RDMA_PS_TCP;
+    rdma_addrinfo* found = nullptr;
+    rdma_cm_id* listener = nullptr;
+    require(rdma_getaddrinfo(address, "0", &hints, &found) == 0 &&
+                rdma_create_ep(&listener, found, nullptr, nullptr) == 0 &&
+                rdma_listen(listener, 1) == 0,
+            "listen at the address: no device has it");
+    const std::uint16_t port = be16toh(rdma_get_src_port(listener));
+    require(::write(socket_, &port, sizeof(port)) == sizeof(port), "tell the port");
+    require(rdma_get_request(listener, &id_) == 0, "be asked");
+    prepare();
+    rdma_conn_param how = parameters();
+    require(rdma_accept(id_, &how) == 0, "accept");
+  }
+  static rdma_conn_param parameters() {
+    rdma_conn_param how{};
+    how.responder_resources = 1;
+    how.initiator_depth = 1;
+    how.retry_count = 7;
+    how.rnr_retry_count = 7;
+    return how;
+  }
+  /// The queues and the memory, once the device is known.
+  void prepare() {
+    immediates_ = id_->verbs->device->transport_type != IBV_TRANSPORT_IWARP;
+    ibv_pd* domain = ibv_alloc_pd(id_->verbs);
+    require(domain != nullptr, "have a protection domain");
+    region_ = ibv_reg_mr(domain, memory_.data(), memory_.bytes(),
+                         IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
+    sent_ = ibv_create_cq(id_->verbs, kDepth, nullptr, nullptr, 0);
+    came_ = ibv_create_cq(id_->verbs, kDepth, nullptr, nullptr, 0);
+    require(region_ != nullptr && sent_ != nullptr && came_ != nullptr, "make its queues");
+    ibv_qp_init_attr wanted{};
+    wanted.send_cq = sent_;
+    wanted.recv_cq = came_;
+    wanted.qp_type = IBV_QPT_RC;
+    wanted.cap = {kDepth, kDepth, 1, 1, sizeof(std::uint64_t)};
+    require(rdma_create_qp(id_, domain, &wanted) == 0, "make a queue pair");
+    inline_ = wanted.cap.max_inline_data >= sizeof(std::uint64_t) ? unsigned{IBV_SEND_INLINE} : 0u;
+    for (int i = 0; i < kDepth; ++i) post_receive();
   }
   void post_receive() {
+    // Nothing is written there, but siw's library refuses a receive that has no room.
+    ibv_sge room{reinterpret_cast<std::uint64_t>(memory_.unused()), sizeof(float), region_->lkey};
     ibv_recv_wr receive{};
+    receive.sg_list = &room;
+    receive.num_sge = 1;
     ibv_recv_wr* bad = nullptr;
-    require(ibv_post_recv(pair_, &receive, &bad) == 0, "post a receive");
+    require(ibv_post_recv(id_->qp, &receive, &bad) == 0, "post a receive");
   }
-  void write_to_peer(bool notify) {
-    ibv_sge piece{reinterpret_cast<std::uint64_t>(&call_), sizeof(call_), 0};
+  void write_flag(bool notify) {
+    *memory_.next_flag() = seen_ + 1;
+    write(memory_.next_flag(), memory_.flag(), sizeof(std::uint64_t), notify);
+  }
+  /// `from` here to the same place as `to` there.
+  void write(const void* from, const void* to, std::size_t bytes, bool notify) {
+    ibv_sge piece{reinterpret_cast<std::uint64_t>(from), static_cast<std::uint32_t>(bytes),
+                  region_->lkey};
     ibv_send_wr request{};
+    ibv_send_wr tell{};
     ibv_send_wr* bad = nullptr;
     request.sg_list = &piece;
     request.num_sge = 1;
-    request.opcode = notify ? IBV_WR_RDMA_WRITE_WITH_IMM : IBV_WR_RDMA_WRITE;
-    const bool signal = ++posted_ % kSignalEvery == 0;
-    request.send_flags = IBV_SEND_INLINE | (signal ? unsigned{IBV_SEND_SIGNALED} : 0u);
-    request.wr.rdma.remote_addr = far_.address;
+    request.opcode = notify && immediates_ ? IBV_WR_RDMA_WRITE_WITH_IMM : IBV_WR_RDMA_WRITE;
+    request.wr.rdma.remote_addr = far_.address + memory_.offset(to);
     request.wr.rdma.rkey = far_.key;
-    require(ibv_post_send(pair_, &request, &bad) == 0, "send");
-    if (signal) complete(sent_, "send");
+    const bool small = bytes <= sizeof(std::uint64_t);
+    const bool signal = !small || ++posted_ % kSignalEvery == 0;
+    const unsigned signaled = signal ? unsigned{IBV_SEND_SIGNALED} : 0u;
+    request.send_flags = small ? inline_ : 0u;
+    if (notify && !immediates_) {
+      request.next = &tell;
+      tell.opcode = IBV_WR_SEND;
+      tell.send_flags = signaled;
+    } else {
+      request.send_flags |= signaled;
+    }
+    require(ibv_post_send(id_->qp, &request, &bad) == 0, "send");
+    if (small && signal) complete(sent_, "send");
+  }
+  /// A large notified write is here, and the own one is gone.
+  void arrive() {
+    complete(came_, "receive");
+    post_receive();
+    complete(sent_, "send");
+  }
+  void swap_half(float* whole) {
+    const std::size_t half = bytes_ / 2 / sizeof(float);
+    float* mine = whole + half * static_cast<std::size_t>(rank_);
+    write(mine, mine, bytes_ / 2, true);
+    arrive();
+  }
+  static void sum(const float* own, const float* came, float* result, std::size_t count) {
+    const std::byte* sources[] = {reinterpret_cast<const std::byte*>(own),
+                                  reinterpret_cast<const std::byte*>(came)};
+    std::byte* destination = reinterpret_cast<std::byte*>(result);
+    paceline::memory::reduce(paceline::DataType::float32, paceline::ReduceOp::sum, sources,
+                             {&destination, 1}, count);
   }
   static void complete(ibv_cq* queue, const char* what) {
     ibv_wc done{};
@@ -168,72 +254,129 @@ class Rank {
     }
     require(done.status == IBV_WC_SUCCESS, what);
   }
-  void look() const {
-    const volatile std::uint64_t& word = words_[0];
-    while (word < call_) {
+  void look() {
+    ++seen_;
+    const volatile std::uint64_t& flag = *memory_.flag();
+    while (flag < seen_) {
     }
   }
 
   int rank_;
   int socket_;
-  ibv_context* context_ = nullptr;
+  Memory memory_;
+  rdma_cm_id* id_ = nullptr;
   ibv_cq* sent_ = nullptr;
   ibv_cq* came_ = nullptr;
-  ibv_qp* pair_ = nullptr;
+  ibv_mr* region_ = nullptr;
   End far_ = {};
-  alignas(64) std::uint64_t words_[8] = {};
-  std::uint64_t call_ = 0;
+  bool immediates_ = true;
+  unsigned inline_ = 0;
+  std::size_t bytes_ = 0;
+  std::uint64_t seen_ = 0;
   int posted_ = 0;
 };
 
-/// Microseconds of a call: the median of batches.
-double measure(Rank& rank, void (Rank::*call)(), int calls) {
+/// Microseconds of a call, of each batch.
+std::vector<double> measure(Rank& rank, void (Rank::*call)(), int calls, int batches) {
   std::vector<double> took;
-  for (int batch = 0; batch < kBatches; ++batch) {
+  const int each = std::max(calls / batches, 1);
+  for (int batch = 0; batch < batches; ++batch) {
     rank.meet();
     const auto start = std::chrono::steady_clock::now();
-    for (int i = 0; i < calls / kBatches; ++i) (rank.*call)();
+    for (int i = 0; i < each; ++i) (rank.*call)();
     const std::chrono::duration<double, std::micro> passed =
         std::chrono::steady_clock::now() - start;
-    took.push_back(passed.count() / (calls / kBatches));
+    took.push_back(passed.count() / each);
   }
-  std::nth_element(took.begin(), took.begin() + kBatches / 2, took.end());
-  return took[kBatches / 2];
+  return took;
 }
 
-void run(const std::string& device, int calls, int number, int socket) {
-  Rank rank(device, number, socket);
-  const double turns = measure(rank, &Rank::take_turns, calls) / 2;
-  const double at_once = measure(rank, &Rank::write_at_once, calls);
-  const double notified = measure(rank, &Rank::notify_at_once, calls);
-  rank.meet();
-  if (number == 0) {
-    std::printf("turns %.1f\nat once %.1f\nnotified %.1f\n", turns, at_once, notified);
+/// As ib_write_lat's typical latency.
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// As ib_write_bw's bandwidth.
+double mean(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+struct Options {
+  const char* address;
+  int calls;
+  std::vector<std::size_t> sizes;
+};
+
+void run(const Options& options, int number, int socket) {
+  std::size_t most = sizeof(float) * 2;
+  for (const std::size_t size : options.sizes) most = std::max(most, size);
+  Rank rank(options.address, number, socket, most);
+  const auto report = [&](const std::string& name, double took) {
+    if (number == 0) std::printf("%s %.1f\n", name.c_str(), took);
+  };
+  report("turns", median(measure(rank, &Rank::take_turns, options.calls, kBatches)) / 2);
+  report("at once", median(measure(rank, &Rank::write_at_once, options.calls, kBatches)));
+  report("notified", median(measure(rank, &Rank::notify_at_once, options.calls, kBatches)));
+  for (const std::size_t size : options.sizes) {
+    rank.set_bytes(size);
+    const int calls = static_cast<int>(std::clamp<std::size_t>(kBytesOfBatch / size, 5, 200));
+    report("exchange " + std::to_string(size),
+           mean(measure(rank, &Rank::exchange, 2 * calls, kBlockBatches)));
+    report("all_reduce " + std::to_string(size),
+           mean(measure(rank, &Rank::all_reduce, calls, kBlockBatches)));
   }
+  rank.meet();
+}
+
+/// The other has failed, and has said why.
+void end_too(int) {
+  ::_exit(1);
 }
 
 }  // namespace
 
 int main(int count, char** words) {
-  const int calls = count > 2 ? std::atoi(words[2]) : 2000;
-  if (count < 2 || calls < kBatches) {
-    std::fprintf(stderr, "usage: exchange DEVICE [CALLS]; at least %d calls\n", kBatches);
+  Options options{count > 1 ? words[1] : "", count > 2 ? std::atoi(words[2]) : 2000, {}};
+  bool good = count > 1 && options.calls >= kBatches;
+  for (int i = 3; i < count; ++i) {
+    options.sizes.push_back(std::strtoull(words[i], nullptr, 10));
+    good = good && options.sizes.back() >= 16 && options.sizes.back() % 16 == 0 &&
+           options.sizes.back() <= (1u << 30);
+  }
+  if (!good) {
+    std::fprintf(
+        stderr,
+        "usage: rdma_exchange ADDRESS [CALLS [BYTES...]]; at least %d calls, of a multiple "
+        "of 16 bytes and at most 1 GiB\n",
+        kBatches);
     return 2;
   }
-  // Who spins for an end that has failed spins for ever.
   ::alarm(kLongest);
   int sockets[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) != 0) return 1;
+  // Who spins for an end that has failed would spin for ever.
+  ::signal(SIGCHLD, end_too);
   const pid_t child = ::fork();
   const int number = child == 0 ? 1 : 0;
+  if (child == 0) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::close(sockets[1 - number]);
   try {
-    ::close(sockets[1 - number]);
-    run(words[1], calls, number, sockets[number]);
+    run(options, number, sockets[number]);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
   }
+  if (child == 0) {
+    // Stays until the other has printed all.
+    char byte = 0;
+    return ::read(sockets[1], &byte, 1) == 0 ? 0 : 1;
+  }
+  std::fflush(stdout);
+  ::signal(SIGCHLD, SIG_DFL);
+  ::close(sockets[0]);
   int status = 0;
-  if (child != 0) ::waitpid(child, &status, 0);
+  ::waitpid(child, &status, 0);
   return status == 0 ? 0 : 1;
 }

@@ -89,7 +89,7 @@ def qemu_command(image: prepare.Image, accel: str, cpus: int, memory: int, initr
         # A panic restarts at once, which -no-reboot turns into the end of QEMU. A stuck processor
         # is a panic too, but not before emulation had its time.
         "-append", "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic watchdog_thresh=30 "
-                   "mitigations=off tsc=unstable",
+                   "mitigations=off tsc=reliable clocksource=tsc",
         "-chardev", f"file,id=console,path=/proc/self/fd/{console}",
         "-serial", "chardev:console",
         "-virtfs", "local,path=/,mount_tag=hostroot,security_model=none,readonly=on,"
