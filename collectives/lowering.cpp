@@ -30,9 +30,14 @@ LoweredWait filling(const Slice& target, Reach output, std::uint64_t shortest_fe
     case Reach::staged:
       return LoweredWait::copy;
     case Reach::fetched:
+    case Reach::pulled:
       return target.length < shortest_fetched ? LoweredWait::copy : LoweredWait::fetch;
   }
   return LoweredWait::nothing;
+}
+
+bool can_be_loaded(Reach reach) {
+  return reach == Reach::mapped || reach == Reach::pulled;
 }
 
 /// Whether a reduce on this side stores results into the peer's output or its shadow. The shadow
@@ -62,7 +67,7 @@ LoweredPut lower_put(const Step& put, const EdgeReach& edge) {
   if (put.elidable) {
     const bool needless = put.target.buffer == Buffer::output
                               ? stores_results(edge)
-                              : mine(edge, put.source.buffer) == Reach::mapped;
+                              : can_be_loaded(mine(edge, put.source.buffer));
     if (needless) lowered.carries_data = false;
   }
   return lowered;
@@ -73,8 +78,8 @@ LoweredWait lower_wait(const Step& wait, const EdgeReach& edge) {
 }
 
 LoweredOperand lower_source(const Operand& operand, const EdgeReach& edge) {
-  return peers(edge, operand.slice.buffer) == Reach::mapped ? LoweredOperand::direct
-                                                            : LoweredOperand::fallback;
+  return can_be_loaded(peers(edge, operand.slice.buffer)) ? LoweredOperand::direct
+                                                          : LoweredOperand::fallback;
 }
 
 LoweredOperand lower_destination(const Operand& operand, const EdgeReach& edge) {

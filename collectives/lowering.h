@@ -8,7 +8,7 @@
 //   step                               peer's memory is…   becomes
 //   put(mine -> peer's output)         reachable           put
 //                                      staged              put into the shadow; the peer copies
-//                                      fetched             put into the shadow where the data is;
+//                                      fetched, pulled     put into the shadow where the data is;
 //                                                            the peer fetches it from there, unless
 //                                                            it is too short to be worth it: as
 //                                                            staged
@@ -19,7 +19,7 @@
 //   elidable put of my slice into      my slice mappable   signal
 //     peer's scratch                     by the peer
 //                                      else                put
-//   reduce, source of a peer           mapped              load it there
+//   reduce, source of a peer           mapped, pulled      load it there
 //                                      else                the fallback
 //   reduce, destination of a peer      mapped              store it there
 //                                      staged, shadow      store into the peer's shadow
@@ -28,6 +28,10 @@
 //   wait, target in my output          I am staged for     then copy shadow -> output
 //                                        that peer
 //                                      I fetch from it     then fetch what the shadow names
+//
+// A pulled buffer could be put into as a mapped one. That its owner fetches all the same is for
+// collectives in which one end of an edge gives and the other receives: taken in turns, instance by
+// instance, both ends copy half.
 //
 // What is fetched is read by the peer when it comes to it. So the source of such a put may be
 // written over only when its owner has heard from the peer after that, which a flush does not say;
@@ -46,6 +50,7 @@ enum class Reach : std::uint8_t {
   puttable,  ///< put into only
   staged,    ///< neither: through the shadow
   fetched,   ///< neither: its owner reads what is put there from where that lies
+  pulled,    ///< loaded as a mapped one, filled as a fetched one
 };
 
 /// What the two ends of an edge know of each other's buffers; both know all six.

@@ -76,7 +76,8 @@ class Run {
   static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
   [[nodiscard]] const Schedule& schedule(int rank) const { return *schedules_[index(rank)]; }
   [[nodiscard]] EdgeReach reach(int peer) const {
-    return options_.reach ? options_.reach(rank_, peer) : kAllMapped;
+    return options_.reach ? options_.reach(rank_, peer, progress_[index(rank_)].instance)
+                          : kAllMapped;
   }
   Inbox& inbox(int from, int to) { return inboxes_[index(to) * progress_.size() + index(from)]; }
   [[nodiscard]] Place place(int owner, const Slice& slice, bool shadow = false) const {

@@ -31,8 +31,8 @@ struct VerifyOptions {
   int instances = 3;
   /// How many scratches the instances use in turn: a lane has two. See schedule.h.
   int scratches = 2;
-  /// How edge (rank, peer) is lowered, seen from rank; empty: everything mapped.
-  std::function<EdgeReach(int rank, int peer)> reach = {};
+  /// How edge (rank, peer) is lowered in an instance, seen from rank; empty: everything mapped.
+  std::function<EdgeReach(int rank, int peer, int instance)> reach = {};
   /// Seed of the tags and of the order in which ranks take steps.
   std::uint64_t seed = 1;
 };

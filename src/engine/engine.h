@@ -70,6 +70,8 @@ struct Edge {
   std::uint64_t bound_for = 0;
   Announcement theirs = {};
   collectives::EdgeReach reach = {};
+  /// The mapped outputs of this edge are filled by either end in turn (put_fetch.cpp).
+  bool in_turns = false;
   // Where the peer's buffers are mapped here; null if they are not.
   std::byte* input = nullptr;
   std::byte* output = nullptr;

@@ -27,6 +27,10 @@ struct PlanOptions {
   /// The shortest slice that is fetched (put_fetch.cpp): below it, a second copy costs less than a
   /// system call that looks up pages. All ranks have the same, at least kAddressBytes.
   std::size_t fetch_bytes = 32 * 1024;
+  /// The shortest output that the two ends of an edge fill in turns (put_fetch.cpp). Of less, a
+  /// core's second cache holds what a root has just written, and to load it from there takes the
+  /// receiver longer. All ranks have the same.
+  std::size_t in_turns_bytes = 1024 * 1024;
   int lanes = 2;
   /// In place of segment_bytes and lanes; null: those. Outlives the engine.
   const collectives::Choices* choices = nullptr;

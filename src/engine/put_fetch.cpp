@@ -1,6 +1,9 @@
 // Outputs whose owner fetches what it is given (collectives/lowering.h): the put carries where the
 // source lies, the wait reads it from there.
 //
+// Mapped outputs, too, where one end of an edge gives and the other receives: in every other
+// instance the receiver loads what in the others the giver stores, so that both copy half.
+//
 // The source is needed until then, which a flush of this side knows nothing of. So a rank that is
 // done with its steps tells each peer that it has fetched from, by one signal behind all others
 // (the release), and no operation ends before it has heard that from those that fetch from it.
@@ -40,6 +43,9 @@ std::size_t longest_fetched(Collective collective) {
   return 0;
 }
 
+/// With more ranks, those that have received give in turn: no core is idle that could help.
+constexpr int kMostInTurns = 2;
+
 /// Of the release: any would do, since a lane's counts are the same on both ends.
 constexpr Lane kReleaseLane = 0;
 
@@ -54,6 +60,20 @@ bool PutRun::fetches(const Edge& edge) const {
   return operation_.plan_->instance_count() >= shortest_fetched() &&
          bytes(engine_.output_count(operation_)) <= longest_fetched(operation_.call().collective) &&
          edge.endpoint->can_get();
+}
+
+// Whether both ends fill the receiver's output in turns. Both ask this of the same things.
+bool PutRun::in_turns(const Edge& edge) const {
+  return operation_.call().collective == Collective::broadcast && operation_.instances_ > 1 &&
+         engine_.options_.size <= kMostInTurns &&
+         bytes(engine_.output_count(operation_)) >= engine_.options_.in_turns_bytes &&
+         edge.reach.my_output == Reach::mapped && edge.reach.peer_output == Reach::mapped;
+}
+
+collectives::EdgeReach PutRun::reach(const Edge& edge, std::uint64_t instance) {
+  collectives::EdgeReach now = edge.reach;
+  if (edge.in_turns && instance % 2 == 1) now.my_output = now.peer_output = Reach::pulled;
+  return now;
 }
 
 bool PutRun::put_reference(Edge& edge, const Step& step, const std::byte* source, Lane lane,
@@ -86,7 +106,7 @@ bool PutRun::release() {
   for (; operation_.released_ < peers.size(); ++operation_.released_) {
     Edge& edge = engine_.edge(peers[operation_.released_]);
     operation_.waiting_for_ = edge.peer;
-    if (edge.reach.my_output != Reach::fetched) continue;
+    if (edge.reach.my_output != Reach::fetched && !edge.in_turns) continue;
     if (!edge.endpoint->signal(kReleaseLane)) return false;
   }
   return true;
@@ -99,7 +119,7 @@ bool PutRun::finish() {
     Edge& edge = engine_.edge(peers[operation_.flushed_]);
     operation_.waiting_for_ = edge.peer;
     if (!edge.endpoint->flushed()) return false;
-    if (edge.reach.peer_output != Reach::fetched) continue;
+    if (edge.reach.peer_output != Reach::fetched && !edge.in_turns) continue;
     if (edge.endpoint->arrived(kReleaseLane) <= edge.consumed[kReleaseLane]) return false;
     ++edge.consumed[kReleaseLane];
   }

@@ -111,6 +111,7 @@ void PutRun::bind(Edge& edge, const Announcement& announcement) {
   edge.reach.peer_output = reach_of(announcement.output, maps);
   edge.reach.peer_scratch = reach_of(announcement.scratch, maps);
   edge.reach.shortest_fetched = shortest_fetched();
+  edge.in_turns = in_turns(edge);
   edge.input = edge.output = edge.scratch = nullptr;
   edge.bound_for = operation_.sequence_ + 1;
 }
@@ -236,7 +237,7 @@ bool PutRun::put(const Step& step, Lane lane, std::uint64_t instance) {
   Edge& edge = engine_.edge(step.peer);
   operation_.waiting_for_ = step.peer;
   if (!bound(edge)) return false;
-  const collectives::LoweredPut lowered = collectives::lower_put(step, edge.reach);
+  const collectives::LoweredPut lowered = collectives::lower_put(step, reach(edge, instance));
   const std::uint64_t count = std::min(clipped(step.source, instance, engine_.options_.rank),
                                        clipped(step.target, instance, step.peer));
   if (!lowered.carries_data || count == 0) return edge.endpoint->signal(lane);
@@ -256,7 +257,8 @@ bool PutRun::wait(const Step& step, Lane lane, std::uint64_t instance) {
   const Bases bases = mine(lane, instance);
   std::byte* const target = at(bases, step.target, instance);
   const std::byte* const shadow = bases.shadow + bytes(step.target.offset);
-  switch (count == 0 ? LoweredWait::nothing : collectives::lower_wait(step, edge.reach)) {
+  switch (count == 0 ? LoweredWait::nothing
+                     : collectives::lower_wait(step, reach(edge, instance))) {
     case LoweredWait::nothing:
       break;
     case LoweredWait::copy:
@@ -304,7 +306,7 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
     Edge& edge = engine_.edge(operand.owner);
     operation_.waiting_for_ = operand.owner;
     if (!bound(edge)) return false;
-    if (collectives::lower_source(operand, edge.reach) == LoweredOperand::direct) {
+    if (collectives::lower_source(operand, reach(edge, instance)) == LoweredOperand::direct) {
       if (!map(edge, operand.slice.buffer)) return false;
       if (operand.slice.buffer == Buffer::scratch) {
         require_scratch(edge, bytes(operand.slice.offset + count), edge.theirs.shadow_offset / 2);
@@ -323,7 +325,7 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
     Edge& edge = engine_.edge(operand.owner);
     operation_.waiting_for_ = operand.owner;
     if (!bound(edge)) return false;
-    switch (collectives::lower_destination(operand, edge.reach)) {
+    switch (collectives::lower_destination(operand, reach(edge, instance))) {
       case LoweredOperand::direct:
         if (!map(edge, operand.slice.buffer)) return false;
         if (operand.slice.buffer == Buffer::scratch) {

@@ -42,6 +42,9 @@ class PutRun {
   /// Reads from the peer's memory what `reference` names; false: not yet.
   bool fetch(Edge& edge, const std::byte* reference, std::span<std::byte> target);
   [[nodiscard]] bool fetches(const Edge& edge) const;
+  [[nodiscard]] bool in_turns(const Edge& edge) const;
+  /// What the ends can do with each other's buffers, in an instance.
+  [[nodiscard]] static collectives::EdgeReach reach(const Edge& edge, std::uint64_t instance);
   [[nodiscard]] std::uint64_t shortest_fetched() const;
   bool put_reference(Edge& edge, const collectives::Step& step, const std::byte* source,
                      transport::Lane lane, std::uint64_t instance);

@@ -8,10 +8,11 @@
 namespace paceline::collectives {
 namespace {
 
-constexpr Reach kReaches[] = {Reach::mapped, Reach::puttable, Reach::staged, Reach::fetched};
+constexpr Reach kReaches[] = {Reach::mapped, Reach::puttable, Reach::staged, Reach::fetched,
+                              Reach::pulled};
 constexpr Buffer kBuffers[] = {Buffer::input, Buffer::output, Buffer::scratch};
 
-/// All edges that there can be; scratch is never staged or fetched.
+/// All edges that there can be; scratch is never staged, fetched or pulled.
 void for_all_edges(const std::function<void(const EdgeReach&)>& visit) {
   for (const Reach a : kReaches) {
     for (const Reach b : kReaches) {
@@ -111,9 +112,10 @@ TEST(Lowering, PutsThatAreNotElidableAlwaysCarryTheirData) {
       EXPECT_FALSE(scratch.into_shadow);
       const LoweredPut output = lower_put(put(source, Buffer::output, false), edge);
       EXPECT_TRUE(output.carries_data);
-      EXPECT_EQ(output.into_shadow,
-                edge.peer_output == Reach::staged || edge.peer_output == Reach::fetched);
-      EXPECT_EQ(output.by_reference, edge.peer_output == Reach::fetched);
+      const bool by_reference =
+          edge.peer_output == Reach::fetched || edge.peer_output == Reach::pulled;
+      EXPECT_EQ(output.into_shadow, edge.peer_output == Reach::staged || by_reference);
+      EXPECT_EQ(output.by_reference, by_reference);
     }
   });
 }

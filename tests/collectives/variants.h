@@ -151,17 +151,19 @@ enum class Wiring : std::uint8_t {
   mixed_ranks,     ///< one host; each rank's input and output are of a kind of their own
   two_hosts,       ///< mapped among ranks of one parity, put into between them
   fetched,         ///< one host: scratch mapped, the rest read by its owner from where it lies
+  turns,           ///< one host: all mapped, outputs filled by either end in turn
   arbitrary,       ///< anything for every buffer and accessor
   hosts,           ///< of a placement: mapped inside, put into across
   hosts_of_kinds,  ///< of a placement: inside as mixed_ranks, across anything but mapped
 };
 inline constexpr Wiring kWirings[] = {
-    Wiring::mapped,      Wiring::puttable,  Wiring::staged_on_host, Wiring::staged_on_wire,
-    Wiring::mixed_ranks, Wiring::two_hosts, Wiring::fetched,        Wiring::arbitrary};
+    Wiring::mapped,         Wiring::puttable,    Wiring::staged_on_host,
+    Wiring::staged_on_wire, Wiring::mixed_ranks, Wiring::two_hosts,
+    Wiring::fetched,        Wiring::turns,       Wiring::arbitrary};
 
-/// How `accessor` reaches a buffer of `owner`.
-inline Reach reach_of(Wiring wiring, Buffer buffer, int owner, int accessor, bool in_place,
-                      std::uint64_t seed) {
+/// How `accessor` reaches a buffer of `owner` in an instance.
+inline Reach reach_of(Wiring wiring, Buffer buffer, int owner, int accessor, int instance,
+                      bool in_place, std::uint64_t seed) {
   const bool scratch = buffer == Buffer::scratch;
   // In place, input and output are one memory.
   const auto which = static_cast<std::uint64_t>(in_place && !scratch ? Buffer::output : buffer);
@@ -183,8 +185,10 @@ inline Reach reach_of(Wiring wiring, Buffer buffer, int owner, int accessor, boo
       return scratch ? Reach::mapped : Reach::fetched;
     case Wiring::arbitrary: {
       const auto by_edge = hashed(by_rank ^ static_cast<std::uint64_t>(accessor) << 40);
-      return static_cast<Reach>(by_edge % (scratch ? 2 : 4));
+      return static_cast<Reach>(by_edge % (scratch ? 2 : 5));
     }
+    case Wiring::turns:
+      return buffer == Buffer::output && instance % 2 == 1 ? Reach::pulled : Reach::mapped;
     case Wiring::hosts:
     case Wiring::hosts_of_kinds:
       break;  // by which the ranks' hosts are asked first
@@ -201,13 +205,13 @@ inline Wiring wiring_between(Wiring wiring, const Placement* placement, int a, i
   return (a + b) % 2 == 0 ? Wiring::puttable : Wiring::staged_on_wire;
 }
 
-inline std::function<EdgeReach(int, int)> reach_function(Wiring wiring, bool in_place,
-                                                         std::uint64_t seed,
-                                                         const Placement* placement) {
-  return [=](int rank, int peer) {
+inline std::function<EdgeReach(int, int, int)> reach_function(Wiring wiring, bool in_place,
+                                                              std::uint64_t seed,
+                                                              const Placement* placement) {
+  return [=](int rank, int peer, int instance) {
     const Wiring between = wiring_between(wiring, placement, rank, peer);
     const auto of = [&](Buffer buffer, int owner, int accessor) {
-      return reach_of(between, buffer, owner, accessor, in_place, seed);
+      return reach_of(between, buffer, owner, accessor, instance, in_place, seed);
     };
     return EdgeReach{.my_input = of(Buffer::input, rank, peer),
                      .my_output = of(Buffer::output, rank, peer),

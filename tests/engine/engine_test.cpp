@@ -174,23 +174,33 @@ TEST(Hosts, SegmentsAreThoseOfTheWires) {
   EXPECT_EQ(plan.peers(), (std::vector{1, 2, 4}));
 }
 
+/// How an output comes to be fetched.
+enum class Fetched : std::uint8_t { always, in_turns };
+
+class Fetching : public testing::TestWithParam<Fetched> {};
+
 // A root reads nothing and copies nothing, and would be done before the others have what it gave:
 // its caller could write over it.
-TEST(Fetching, NoRankEndsBeforeItsPeersHaveWhatItGave) {
+TEST_P(Fetching, NoRankEndsBeforeItsPeersHaveWhatItGave) {
   constexpr std::size_t kCount = 700;
+  const bool in_turns = GetParam() == Fetched::in_turns;
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     for (const Algorithm algorithm :
          {Algorithm::binomial, Algorithm::direct, Algorithm::tree, Algorithm::scatter_all_gather}) {
       SimOptions o;
-      o.ranks = 2 + static_cast<int>(seed % 4);
+      o.ranks = in_turns ? 2 : 2 + static_cast<int>(seed % 4);
       o.seed = seed;
       o.extra_delay = 50'000;
-      o.mappable = seed % 2 == 0;
-      o.gettable = true;
+      o.mappable = in_turns || seed % 2 == 0;
+      o.gettable = !in_turns;
       o.ranks_per_host = o.ranks;
-      o.can_register = [](const transport::MemoryView& view) { return view.shareable_fd >= 0; };
+      if (!in_turns) {
+        o.can_register = [](const transport::MemoryView& view) { return view.shareable_fd >= 0; };
+      }
       PlanOptions plan = small_segments();
       plan.fetch_bytes = 64;
+      plan.in_turns_bytes = 64;
+      plan.lanes = 1 + static_cast<int>(seed % 3);
       SimWorld world(o, plan);
       const auto ranks = static_cast<std::size_t>(o.ranks);
       const int root = static_cast<int>(seed) % o.ranks;
@@ -218,6 +228,11 @@ TEST(Fetching, NoRankEndsBeforeItsPeersHaveWhatItGave) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Ways, Fetching, testing::Values(Fetched::always, Fetched::in_turns),
+                         [](const auto& info) {
+                           return info.param == Fetched::always ? "Always" : "InTurns";
+                         });
 
 TEST(Broadcast, EveryRootReachesEverybody) {
   for (const int ranks : {2, 3, 6, 8}) {

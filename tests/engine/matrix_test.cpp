@@ -92,6 +92,7 @@ TEST_P(Matrix, EveryAlgorithmTypeAndOperation) {
       plan.eager_bytes = 128;
       plan.segment_bytes = 512;
       plan.fetch_bytes = 64;
+      plan.in_turns_bytes = 64;
       plan.lanes = 3;
       ++seed;
       SimWorld world(options(static_cast<int>(2 + seed % 5), seed), plan);
