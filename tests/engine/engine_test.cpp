@@ -230,8 +230,8 @@ TEST_P(Fetching, NoRankEndsBeforeItsPeersHaveWhatItGave) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, Fetching, testing::Values(Fetched::always, Fetched::in_turns),
-                         [](const auto& info) {
-                           return info.param == Fetched::always ? "Always" : "InTurns";
+                         [](const auto& way) {
+                           return way.param == Fetched::always ? "Always" : "InTurns";
                          });
 
 TEST(Broadcast, EveryRootReachesEverybody) {
