@@ -209,6 +209,11 @@ TEST_P(Fetching, NoRankEndsBeforeItsPeersHaveWhatItGave) {
       const std::vector<double> given(kCount, 0.5);
       std::vector<std::vector<double>> x(ranks, std::vector<double>(kCount, -1));
       x[static_cast<std::size_t>(root)] = given;
+      std::vector<std::shared_ptr<memory::Region>> mapped;
+      for (std::size_t r = 0; in_turns && r < ranks; ++r) {
+        mapped.push_back(world.registrar(static_cast<int>(r))
+                             .register_memory(x[r].data(), kCount * sizeof(double)));
+      }
       std::vector<std::shared_ptr<Operation>> operations;
       for (std::size_t r = 0; r < ranks; ++r) {
         operations.push_back(world.engine(static_cast<int>(r)).submit(call, buffers(x[r], x[r])));
