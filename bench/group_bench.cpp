@@ -89,7 +89,7 @@ int main() {
       std::printf(
           "# tensors     bytes  one by one         at once         in a group        again\n");
     }
-    for (const std::size_t bytes : {64, 1024, 16 * 1024, 64 * 1024, 256 * 1024}) {
+    for (const std::size_t bytes : {64, 1024, 4 * 1024, 16 * 1024, 64 * 1024, 256 * 1024}) {
       measure(comm, 100, bytes);
     }
   } catch (const std::exception& error) {

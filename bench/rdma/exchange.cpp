@@ -6,16 +6,15 @@
 // They connect by rdma_cm at ADDRESS, which a device of this host has. Printed are microseconds of
 // a call. Of 8 bytes, in CALLS calls, medians of batches:
 //
-//   turns       one writes, the other looks at its memory and answers; half of that, as
-//   ib_write_lat at once     both write, and look at their memory notified    both write with a
-//   notification, wait for its completion, and post a receive again:
+//   turns       one writes, the other looks at its memory and answers: half of that
+//   at once     both write, and look at their memory
+//   notified    both write with a notification, wait for its completion, and post a receive again:
 //               what a wire does that must not poll memory
 //
 // And for each BYTES, float32, notified, means; nothing is cut into pieces that could overlap:
 //
-//   exchange BYTES      each writes half of the bytes to the other: an all_gather in place
-//   all_reduce BYTES    each writes the half that the other sums, sums its own, and writes that
-//   back
+//   exchange    each writes half of the bytes to the other: an all_gather in place
+//   all_reduce  each writes the half that the other sums, sums its own, and writes that back
 #include <infiniband/verbs.h>
 #include <rdma/rdma_cma.h>
 #include <sys/prctl.h>
@@ -106,19 +105,21 @@ class Rank {
   }
 
   void take_turns() {
+    ++call_;
     if (rank_ == 0) write_flag(false);
     look();
     if (rank_ == 1) write_flag(false);
   }
   void write_at_once() {
+    ++call_;
     write_flag(false);
     look();
   }
   void notify_at_once() {
+    ++call_;
     write_flag(true);
     complete(came_, "receive");
     post_receive();
-    ++seen_;
   }
   void exchange() { swap_half(memory_.own()); }
   void all_reduce() {
@@ -200,7 +201,7 @@ class Rank {
     require(ibv_post_recv(id_->qp, &receive, &bad) == 0, "post a receive");
   }
   void write_flag(bool notify) {
-    *memory_.next_flag() = seen_ + 1;
+    *memory_.next_flag() = call_;
     write(memory_.next_flag(), memory_.flag(), sizeof(std::uint64_t), notify);
   }
   /// `from` here to the same place as `to` there.
@@ -255,9 +256,8 @@ class Rank {
     require(done.status == IBV_WC_SUCCESS, what);
   }
   void look() {
-    ++seen_;
     const volatile std::uint64_t& flag = *memory_.flag();
-    while (flag < seen_) {
+    while (flag < call_) {
     }
   }
 
@@ -272,7 +272,7 @@ class Rank {
   bool immediates_ = true;
   unsigned inline_ = 0;
   std::size_t bytes_ = 0;
-  std::uint64_t seen_ = 0;
+  std::uint64_t call_ = 0;
   int posted_ = 0;
 };
 

@@ -8,6 +8,7 @@
 // What is given is copied before the first step, what comes out after the last; an operation that
 // fails writes nothing. The copies lie in registered memory that peers on the host can map, one
 // for inputs and one for outputs, which grow to the largest need and serve one operation at a time.
+// An all_reduce and a broadcast take place in the first alone.
 #pragma once
 
 #include <cstddef>
