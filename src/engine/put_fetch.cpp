@@ -24,14 +24,16 @@ namespace {
 /// as it gives, that is a gain until memory is the limit, which the shadow does not burden since it
 /// stays in a cache. Where one gives and others receive, the copies of long data overlap when both
 /// ends make one. Results of a reduction are stored into the shadow as they are computed, which
-/// saves the first copy; and a root that gathers would make all copies alone.
-std::size_t longest_fetched(Collective collective) {
+/// saves the first copy; and a root that gathers would make all copies alone. An all_to_all gains
+/// also where the one copy takes longer than two.
+std::size_t longest_fetched(Collective collective, const transport::Endpoint& endpoint) {
   switch (collective) {
-    case Collective::all_gather:
     case Collective::all_to_all:
-      return 8 * 1024 * 1024;
+      return endpoint.can_get() ? 8 * 1024 * 1024 : 0;
+    case Collective::all_gather:
+      return endpoint.get_beats_copies() ? 8 * 1024 * 1024 : 0;
     case Collective::broadcast:
-      return 512 * 1024;
+      return endpoint.get_beats_copies() ? 512 * 1024 : 0;
     case Collective::all_reduce:
     case Collective::reduce_scatter:
     case Collective::reduce:
@@ -58,8 +60,8 @@ std::uint64_t PutRun::shortest_fetched() const {
 // Whether this rank fetches what the peer has for an output that cannot be put into.
 bool PutRun::fetches(const Edge& edge) const {
   return operation_.plan_->instance_count() >= shortest_fetched() &&
-         bytes(engine_.output_count(operation_)) <= longest_fetched(operation_.call().collective) &&
-         edge.endpoint->can_get();
+         bytes(engine_.output_count(operation_)) <=
+             longest_fetched(operation_.call().collective, *edge.endpoint);
 }
 
 // Whether both ends fill the receiver's output in turns. Both ask this of the same things.

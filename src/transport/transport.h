@@ -135,6 +135,8 @@ class Endpoint {
   /// True if get() works with this peer, and that for any memory of its process, registered or
   /// not (kNoKey).
   [[nodiscard]] virtual bool can_get() const { return false; }
+  /// Whether get() of long data takes less time than two copies by processors, one at each end.
+  [[nodiscard]] virtual bool get_beats_copies() const { return can_get(); }
   /// Reads the peer's memory into `target`; the data is there when it returns true. False: ask
   /// again, or, where can_get() is false, do not.
   [[nodiscard]] virtual bool get(std::span<std::byte> target, RemoteAddress source) {

@@ -21,6 +21,7 @@ SimOptions options(int ranks, std::uint64_t seed) {
   o.reorder = true;
   o.mappable = seed % 2 == 0;
   o.gettable = seed % 5 < 3;
+  o.get_beats_copies = seed % 5 < 2;
   o.ranks_per_host = 2;
   o.can_register = [seed](const transport::MemoryView& view) {
     return view.shareable_fd >= 0 || seed % 3 != 0;

@@ -11,6 +11,7 @@
 #include "paceline/error.h"
 #include "transport/transport.h"
 #include "transport_shm/control_socket.h"
+#include "transport_shm/get_trial.h"
 #include "transport_shm/inbox.h"
 #include "transport_shm/mapping.h"
 #include "transport_shm/peer_regions.h"
@@ -61,6 +62,7 @@ class ShmEndpoint final : public Endpoint {
   bool maps() const override { return true; }
   std::byte* map(RemoteAddress remote, std::size_t length) override;
   bool can_get() const override { return can_get_; }
+  bool get_beats_copies() const override { return can_get_ && shm::get_beats_copies(); }
   bool get(std::span<std::byte> target, RemoteAddress source) override;
 
   /// The peer's inbox is the peer's.

@@ -66,6 +66,8 @@ struct SimOptions {
   bool mappable = false;
   /// Endpoint::get works between ranks of one host. It takes no time.
   bool gettable = false;
+  /// That it takes no time is not to be known.
+  bool get_beats_copies = true;
   /// False for memory that shall have no key ("staged"); empty: all memory has one.
   std::function<bool(const MemoryView&)> can_register = {};
 };

@@ -109,6 +109,7 @@ class SimEndpoint final : public Endpoint {
   }
 
   bool can_get() const override { return core_->options().gettable && near(); }
+  bool get_beats_copies() const override { return can_get() && core_->options().get_beats_copies; }
 
   bool get(std::span<std::byte> target, RemoteAddress source) override {
     check();
