@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "base/copy.h"
+
 namespace paceline::engine {
 
 using collectives::Buffer;
@@ -80,7 +82,7 @@ bool EagerRun::receive(const EagerStep& step, std::byte* target) {
   Edge& edge = engine_.edge(step.peer);
   const std::byte* const payload = arrived(step, edge);
   if (payload == nullptr) return false;
-  if (step.length != 0) std::memcpy(target, payload, step.length);
+  copy_bytes(target, payload, step.length);
   edge.endpoint->pop();
   return true;
 }
@@ -94,7 +96,7 @@ bool EagerRun::combine_straight(const EagerStep& wait, const EagerStep& step) {
   if ((reinterpret_cast<std::uintptr_t>(payload) & (element - 1)) == 0) {
     reduce(step, &wait, payload);
   } else {  // a wire's mailbox need not be aligned
-    std::memcpy(base(wait.place.buffer) + wait.place.offset, payload, wait.length);
+    copy_bytes(base(wait.place.buffer) + wait.place.offset, payload, wait.length);
     reduce(step);
   }
   edge.endpoint->pop();

@@ -24,13 +24,11 @@ namespace {
 /// as it gives, that is a gain until memory is the limit, which the shadow does not burden since it
 /// stays in a cache. Where one gives and others receive, the copies of long data overlap when both
 /// ends make one. Results of a reduction are stored into the shadow as they are computed, which
-/// saves the first copy; and a root that gathers would make all copies alone. An all_to_all gains
-/// also where the one copy takes longer than two.
+/// saves the first copy; and a root that gathers would make all copies alone.
 std::size_t longest_fetched(Collective collective, const transport::Endpoint& endpoint) {
   switch (collective) {
-    case Collective::all_to_all:
-      return endpoint.can_get() ? 8 * 1024 * 1024 : 0;
     case Collective::all_gather:
+    case Collective::all_to_all:
       return endpoint.get_beats_copies() ? 8 * 1024 * 1024 : 0;
     case Collective::broadcast:
       return endpoint.get_beats_copies() ? 512 * 1024 : 0;

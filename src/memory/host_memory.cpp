@@ -10,6 +10,7 @@
 #include <limits>
 #include <string>
 
+#include "base/copy.h"
 #include "base/layout.h"
 #include "memory/memory_kind.h"
 #include "memory/reduce.h"
@@ -107,7 +108,7 @@ class HostMemory final : public MemoryKind {
   }
 
   void copy(std::byte* destination, const std::byte* source, std::size_t bytes) const override {
-    if (bytes != 0) std::memcpy(destination, source, bytes);
+    copy_bytes(destination, source, bytes);
   }
 };
 

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include "base/copy.h"
 #include "memory/reduce_call.h"
 #include "paceline/error.h"
 
@@ -30,7 +31,7 @@ void check(const ReduceCall& call) {
 void copy(const ReduceCall& call) {
   for (std::byte* const destination : call.destinations) {
     if (call.sources[0] == destination) continue;
-    std::memcpy(destination, call.sources[0], call.count * size_of(call.type));
+    copy_bytes(destination, call.sources[0], call.count * size_of(call.type));
   }
 }
 

@@ -7,11 +7,13 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
-#include <vector>
+#include <memory>
 
 #include "base/clock.h"
+#include "base/copy.h"
 
 namespace paceline::transport::shm {
 
@@ -25,22 +27,27 @@ constexpr int kRounds = 5;
 constexpr double kWorthIt = 1.25;
 
 bool measure() {
-  const std::vector<std::byte> source(kBytes, std::byte{1});
-  std::vector<std::byte> between(kBytes);
-  std::vector<std::byte> target(kBytes);
+  // On pages, so that all processes measure the same; zeroed, so that they are there.
+  const std::unique_ptr<std::byte, decltype(&std::free)> memory(
+      static_cast<std::byte*>(std::aligned_alloc(kPageBytes, 3 * kBytes)), &std::free);
+  if (memory == nullptr) return false;
+  std::byte* const source = memory.get();
+  std::byte* const between = source + kBytes;
+  std::byte* const target = between + kBytes;
+  std::memset(source, 0, 3 * kBytes);
   auto shortest_get = std::numeric_limits<Nanoseconds>::max();
   auto shortest_copies = shortest_get;
   const pid_t me = ::getpid();
   for (int round = 0; round <= kRounds; ++round) {
-    iovec into{target.data(), kBytes};
-    iovec from{const_cast<std::byte*>(source.data()), kBytes};
+    iovec into{target, kBytes};
+    iovec from{source, kBytes};
     const Nanoseconds start = steady_now();
     if (::process_vm_readv(me, &into, 1, &from, 1, 0) != static_cast<ssize_t>(kBytes)) return false;
     const Nanoseconds got = steady_now();
-    std::memcpy(between.data(), source.data(), kBytes);
-    std::memcpy(target.data(), between.data(), kBytes);
+    copy_bytes(between, source, kBytes);
+    copy_bytes(target, between, kBytes);
     // Or else nobody would see that it was copied.
-    asm volatile("" : : "r"(target.data()) : "memory");
+    asm volatile("" : : "r"(target) : "memory");
     const Nanoseconds copied = steady_now();
     if (round == 0) continue;
     shortest_get = std::min(shortest_get, got - start);

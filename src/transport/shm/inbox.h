@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/copy.h"
 #include "base/layout.h"
 #include "transport/transport.h"
 
@@ -85,7 +86,7 @@ class MailboxSender {
     }
     Slot& slot = inbox_->slots[sent_ & (kSlots - 1)];
     if (!header.empty()) std::memcpy(slot.data, header.data(), header.size());
-    if (!payload.empty()) std::memcpy(slot.data + header.size(), payload.data(), payload.size());
+    copy_bytes(slot.data + header.size(), payload.data(), payload.size());
     ++sent_;
     slot.stamp.store(sent_ << kLengthBits | (header.size() + payload.size()),
                      std::memory_order_release);

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/copy.h"
+
 namespace paceline::transport::shm {
 namespace {
 
@@ -83,7 +85,7 @@ bool ShmEndpoint::put(Lane lane, ConstBytes source, const Registration* /*regist
   require_lane(lane);
   std::byte* to = resolve(target, source.size());
   if (to == nullptr) return false;
-  std::memcpy(to, source.data(), source.size());
+  copy_bytes(to, source.data(), source.size());
   count_up(lane);
   return true;
 }
