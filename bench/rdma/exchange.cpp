@@ -136,26 +136,15 @@ class Rank {
   void connect(const char* address) {
     std::uint16_t port = 0;
     require(::read(socket_, &port, sizeof(port)) == sizeof(port), "hear of the other's port");
-    rdma_addrinfo hints{};
-    hints.ai_flags = RAI_NUMERICHOST;
-    hints.ai_port_space = RDMA_PS_TCP;
-    rdma_addrinfo* found = nullptr;
-    require(rdma_getaddrinfo(address, std::to_string(port).c_str(), &hints, &found) == 0 &&
-                rdma_create_ep(&id_, found, nullptr, nullptr) == 0,
-            "reach the address");
+    id_ = end_at(address, port, 0);
+    require(id_ != nullptr, "reach the address");
     prepare();
     rdma_conn_param how = parameters();
     require(rdma_connect(id_, &how) == 0, "connect");
   }
   void accept(const char* address) {
-    rdma_addrinfo hints{};
-    hints.ai_flags = RAI_PASSIVE | RAI_NUMERICHOST;
-    hints.ai_port_space = RDMA_PS_TCP;
-    rdma_addrinfo* found = nullptr;
-    rdma_cm_id* listener = nullptr;
-    require(rdma_getaddrinfo(address, "0", &hints, &found) == 0 &&
-                rdma_create_ep(&listener, found, nullptr, nullptr) == 0 &&
-                rdma_listen(listener, 1) == 0,
+    rdma_cm_id* listener = end_at(address, 0, RAI_PASSIVE);
+    require(listener != nullptr && rdma_listen(listener, 1) == 0,
             "listen at the address: no device has it");
     const std::uint16_t port = be16toh(rdma_get_src_port(listener));
     require(::write(socket_, &port, sizeof(port)) == sizeof(port), "tell the port");
@@ -163,6 +152,18 @@ class Rank {
     prepare();
     rdma_conn_param how = parameters();
     require(rdma_accept(id_, &how) == 0, "accept");
+  }
+  /// Null if there is none.
+  static rdma_cm_id* end_at(const char* address, std::uint16_t port, int flags) {
+    rdma_addrinfo hints{};
+    hints.ai_flags = RAI_NUMERICHOST | flags;
+    hints.ai_port_space = RDMA_PS_TCP;
+    rdma_addrinfo* found = nullptr;
+    rdma_cm_id* id = nullptr;
+    const bool good =
+        rdma_getaddrinfo(address, std::to_string(port).c_str(), &hints, &found) == 0 &&
+        rdma_create_ep(&id, found, nullptr, nullptr) == 0;
+    return good ? id : nullptr;
   }
   static rdma_conn_param parameters() {
     rdma_conn_param how{};
@@ -204,7 +205,7 @@ class Rank {
     *memory_.next_flag() = call_;
     write(memory_.next_flag(), memory_.flag(), sizeof(std::uint64_t), notify);
   }
-  /// `from` here to the same place as `to` there.
+  /// `from` here to where `to` is in the other's memory.
   void write(const void* from, const void* to, std::size_t bytes, bool notify) {
     ibv_sge piece{reinterpret_cast<std::uint64_t>(from), static_cast<std::uint32_t>(bytes),
                   region_->lkey};

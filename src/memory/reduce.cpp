@@ -1,7 +1,6 @@
 // What every reduction has in common: the checks, the plain copy, and who does the rest.
 #include "memory/reduce.h"
 
-#include <cstring>
 #include <string>
 
 #include "base/copy.h"

@@ -66,7 +66,7 @@ struct SimOptions {
   bool mappable = false;
   /// Endpoint::get works between ranks of one host. It takes no time.
   bool gettable = false;
-  /// That it takes no time is not to be known.
+  /// What Endpoint::get_beats_copies says where get works.
   bool get_beats_copies = true;
   /// False for memory that shall have no key ("staged"); empty: all memory has one.
   std::function<bool(const MemoryView&)> can_register = {};
