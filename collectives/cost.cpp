@@ -15,8 +15,9 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 /// Segments are cut no shorter: a cache line, as in the engine's Plan.
 constexpr std::size_t kLeastSegment = 64;
 
+template <Formula all_reduce>
 Course barrier_course(const Wires& wires, double) {
-  return recursive_doubling_course(wires, 0);
+  return all_reduce(wires, 0);
 }
 
 struct Entry {
@@ -30,6 +31,7 @@ struct Entry {
 constexpr Entry kFormulas[] = {
     {Collective::all_reduce, Algorithm::ring, ring_all_reduce_course},
     {Collective::all_reduce, Algorithm::recursive_doubling, recursive_doubling_course},
+    {Collective::all_reduce, Algorithm::one_shot, one_shot_course},
     {Collective::all_reduce, Algorithm::halving_doubling, halving_doubling_course},
     {Collective::all_reduce, Algorithm::tree, tree_all_reduce_course},
     {Collective::all_reduce, Algorithm::direct, direct_all_reduce_course},
@@ -39,7 +41,8 @@ constexpr Entry kFormulas[] = {
     {Collective::broadcast, Algorithm::scatter_all_gather, scatter_all_gather_course},
     {Collective::broadcast, Algorithm::direct, direct_broadcast_course},
     {Collective::broadcast, Algorithm::hierarchical, hierarchical_broadcast_course},
-    {Collective::barrier, Algorithm::recursive_doubling, barrier_course},
+    {Collective::barrier, Algorithm::recursive_doubling, barrier_course<recursive_doubling_course>},
+    {Collective::barrier, Algorithm::one_shot, barrier_course<one_shot_course>},
     {Collective::reduce_scatter, Algorithm::ring, ring_reduce_scatter_course},
     {Collective::reduce_scatter, Algorithm::direct, direct_reduce_scatter_course},
     {Collective::reduce_scatter, Algorithm::hierarchical, hierarchical_reduce_scatter_course},
@@ -97,7 +100,12 @@ double predicted_ns(Collective collective, Algorithm algorithm, const Layout& la
   const bool eager = collective == Collective::barrier ||
                      (messages && n <= most && longest <= static_cast<double>(cut.eager_bytes));
 
-  const Wires wires(layout, parameters, eager);
+  // Down from a root nobody waits for who runs later: ranks that share a core take one turn each.
+  Layout at = layout;
+  if (collective == Collective::broadcast || collective == Collective::scatter) {
+    at.ranks_per_core = 1;
+  }
+  const Wires wires(at, parameters, eager);
   const Course course = formula_of(collective, algorithm)(wires, std::min(n, most));
   if (eager) return course.path;
   const double period = course.period > 0 ? course.period : course.path;

@@ -63,7 +63,13 @@ struct Layout {
   int hosts = 1;
   /// Ranks of one host can map each other's memory.
   bool mapped = false;
+  /// More than 1 where ranks share cores: who waits then hands its core on.
+  int ranks_per_core = 1;
 };
+
+/// What it takes to hand a core on: a switch between two processes by sched_yield, 1.3 us on a Xeon
+/// at 2.5 GHz and 2.3 on an EPYC of Zen 3, both in a virtual machine.
+inline constexpr double kSwitchNs = 2'000;
 
 /// How operations are cut, as in the engine's PlanOptions.
 struct Cut {

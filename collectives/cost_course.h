@@ -35,6 +35,7 @@ class Wires {
         hosts(layout.hosts),
         // A message carries its data whatever could be mapped.
         mapped(layout.mapped && !eager),
+        ranks_per_core_(layout.ranks_per_core),
         parameters_(parameters),
         eager_(eager) {}
 
@@ -53,7 +54,8 @@ class Wires {
   /// A rank puts `bytes` to each of `peers` ranks on its host, or takes as much from each.
   [[nodiscard]] double near(double peers, double bytes) const {
     const LinkCost& link = parameters_.inside;
-    return start(link, peers) + std::max(bytes * link.beta, peers * bytes * link.port);
+    return start(link, peers) +
+           ranks_per_core_ * std::max(bytes * link.beta, peers * bytes * link.port);
   }
   /// The same with ranks of other hosts, while `flows` ranks of its own do so.
   [[nodiscard]] double far(double peers, double bytes, double flows) const {
@@ -87,6 +89,11 @@ class Wires {
     const double here = local > 1 ? near(local - 1, bytes) : 0;
     return hosts > 1 ? std::max(here, far(ranks - local, bytes, flows)) : here;
   }
+  /// What it adds that messages of `peers` ranks, which come at once, are taken one by one.
+  [[nodiscard]] double taking(double peers) const {
+    if (ranks_per_core_ > 1) return 0;  // start() has it
+    return (peers - 1) * (hosts > 1 ? parameters_.between : parameters_.inside).post;
+  }
   /// A signal to each of `peers` ranks, the farthest.
   [[nodiscard]] double signal(double peers = 1) const {
     return hosts > 1 ? far(peers, 0, 1) : near(peers, 0);
@@ -94,12 +101,12 @@ class Wires {
   /// A message to each of `peers` ranks.
   [[nodiscard]] double message(double peers) const {
     const LinkCost& link = hosts > 1 ? parameters_.between : parameters_.inside;
-    return link.eager + (peers - 1) * link.post;
+    return start(link.eager, link, peers);
   }
 
   /// Combines `operands` slices of `bytes` of its own, or copies one.
   [[nodiscard]] double combine(double operands, double bytes) const {
-    return operands * bytes * parameters_.gamma;
+    return ranks_per_core_ * operands * bytes * parameters_.gamma;
   }
   /// Loads from, and stores into, mapped memory: bytes of both together.
   [[nodiscard]] double touch(double bytes) const { return bytes * parameters_.mapped; }
@@ -114,10 +121,18 @@ class Wires {
   }
 
  private:
+  // Ranks that share a core take turns in every stage: each is switched to, and then sends to, and
+  // takes from, all its peers. (What they copy and combine takes as many times as long, too.)
   [[nodiscard]] double start(const LinkCost& link, double peers) const {
-    return (eager_ ? link.eager : link.alpha) + (peers - 1) * link.post;
+    return start(eager_ ? link.eager : link.alpha, link, peers);
+  }
+  [[nodiscard]] double start(double first, const LinkCost& link, double peers) const {
+    const double flight = first + (peers - 1) * link.post;
+    if (ranks_per_core_ == 1) return flight;
+    return std::max(flight, ranks_per_core_ * (kSwitchNs + 2 * peers * link.post));
   }
 
+  int ranks_per_core_;
   const CostParameters& parameters_;
   bool eager_;
 };
@@ -145,6 +160,7 @@ using Formula = Course (*)(const Wires& wires, double n);
 // cost_reducing.cpp
 Course ring_all_reduce_course(const Wires& wires, double n);
 Course recursive_doubling_course(const Wires& wires, double n);
+Course one_shot_course(const Wires& wires, double n);
 Course halving_doubling_course(const Wires& wires, double n);
 Course tree_all_reduce_course(const Wires& wires, double n);
 Course direct_all_reduce_course(const Wires& wires, double n);

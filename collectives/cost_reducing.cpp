@@ -50,6 +50,19 @@ Course recursive_doubling_course(const Wires& w, double n) {
   return c;
 }
 
+// One all-pairs exchange of whole blocks: A + (p-1) n b + p n g, and p-2 more messages to take.
+Course one_shot_course(const Wires& w, double n) {
+  Course c;
+  c.path = w.all_others_unmapped(n, w.local) + w.taking(w.ranks - 1) + w.combine(w.ranks, n);
+  c.link = n;
+  c.port = (w.ranks - 1) * n;
+  c.host = static_cast<double>(w.local) * (w.ranks - w.local) * n;
+  c.read = w.ranks * n;
+  c.peers = w.ranks - 1;
+  c.posts = 2 * c.peers;
+  return c;
+}
+
 // Thakur et al., 4.5 "Rabenseifner": 2 log2(p) A + 2(p-1)/p n b + (p-1)/p 2n g, and the guests'.
 Course halving_doubling_course(const Wires& w, double n) {
   const Folding folding(w.ranks);

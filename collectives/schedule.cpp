@@ -90,15 +90,17 @@ Grain parts_broadcast(const Shape& shape) {
   return parts_on_hosts(shape, Collective::broadcast, broadcast_across(shape.placement->hosts()));
 }
 
+template <auto all_reduce>
 std::unique_ptr<Schedule> barrier(const Shape& shape, int rank) {
   Shape nothing = shape;
   nothing.count = 0;
-  return recursive_doubling_all_reduce(nothing, rank);
+  return all_reduce(nothing, rank);
 }
 
 constexpr Offer kAllReduce[] = {
     {Algorithm::ring, ring_all_reduce, a_chunk_per_rank},
     {Algorithm::recursive_doubling, recursive_doubling_all_reduce, whole_block},
+    {Algorithm::one_shot, one_shot_all_reduce, whole_block},
     {Algorithm::direct, direct_all_reduce, a_chunk_per_rank},
     {Algorithm::halving_doubling, halving_doubling_all_reduce, halves_without_guests},
     {Algorithm::tree, tree_all_reduce, half_of_a_block},
@@ -109,7 +111,9 @@ constexpr Offer kBroadcast[] = {
     {Algorithm::tree, tree_broadcast, half_of_a_block},
     {Algorithm::scatter_all_gather, scatter_all_gather_broadcast, half_of_a_block},
     {Algorithm::hierarchical, hierarchical_broadcast, parts_broadcast}};
-constexpr Offer kBarrier[] = {{Algorithm::recursive_doubling, barrier, whole_block}};
+constexpr Offer kBarrier[] = {
+    {Algorithm::recursive_doubling, barrier<recursive_doubling_all_reduce>, whole_block},
+    {Algorithm::one_shot, barrier<one_shot_all_reduce>, whole_block}};
 constexpr Offer kReduceScatter[] = {
     {Algorithm::ring, ring_reduce_scatter, whole_block},
     {Algorithm::direct, direct_reduce_scatter, whole_block},

@@ -173,6 +173,7 @@ std::unique_ptr<Schedule> ring_all_reduce(const Shape& shape, int rank);
 std::unique_ptr<Schedule> ring_reduce_scatter(const Shape& shape, int rank);
 std::unique_ptr<Schedule> ring_all_gather(const Shape& shape, int rank);
 std::unique_ptr<Schedule> recursive_doubling_all_reduce(const Shape& shape, int rank);
+std::unique_ptr<Schedule> one_shot_all_reduce(const Shape& shape, int rank);
 std::unique_ptr<Schedule> halving_doubling_all_reduce(const Shape& shape, int rank);
 std::unique_ptr<Schedule> tree_all_reduce(const Shape& shape, int rank);
 std::unique_ptr<Schedule> tree_broadcast(const Shape& shape, int rank);

@@ -69,6 +69,7 @@ enum class Algorithm : std::uint8_t {
   bruck = 7,               ///< all_gather and all_to_all in log2(ranks) steps, any number of ranks
   scatter_all_gather = 8,  ///< broadcast of large data
   hierarchical = 9,        ///< inside each host, then across hosts with every rank driving a share
+  one_shot = 10,  ///< everybody's data to everybody: one step, for few ranks and little data
 };
 
 /// How an RDMA link says that data has arrived. `automatic` takes immediates where both ends have

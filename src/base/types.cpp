@@ -66,6 +66,7 @@ constexpr std::array kAlgorithms = {
     Spelling{Algorithm::bruck, "bruck"},
     Spelling{Algorithm::scatter_all_gather, "scatter_all_gather"},
     Spelling{Algorithm::hierarchical, "hierarchical"},
+    Spelling{Algorithm::one_shot, "one_shot"},
 };
 constexpr std::array kIbNotify = {
     Spelling{IbNotify::automatic, "auto"},

@@ -123,7 +123,7 @@ bool read_ib_connect(Config& config, std::string_view text) {
 }
 
 bool valid_algorithm(const Config& config) {
-  return config.algorithm <= Algorithm::hierarchical;
+  return config.algorithm <= Algorithm::one_shot;
 }
 
 bool valid_segment(const Config& config) {
@@ -249,7 +249,7 @@ constexpr std::array kVariables = {
     Variable{
         "PACELINE_ALGORITHM", "algorithm",
         "automatic, ring, recursive_doubling, direct, binomial, halving_doubling, tree, bruck, "
-        "scatter_all_gather or hierarchical",
+        "scatter_all_gather, hierarchical or one_shot",
         "How those collectives run that offer it. The others, and all with automatic, take what "
         "the "
         "cost model predicts to be the fastest, alike on every rank.",

@@ -50,7 +50,7 @@ collectives::Policy CommunicatorCore::make_policy() const {
   const bool shared = roster_.hosts() == 1 ? links_->all_mapped() : inside == WireNumber::shm;
   const WireNumber between = common_wire(roster_, kShm + 1);
   const Tuning tuning = tuning_from(roster_[0].tuning);
-  return {.layout = {config_.size, roster_.hosts(), shared},
+  return {.layout = {config_.size, roster_.hosts(), shared, roster_.most_ranks_per_core()},
           .parameters =
               tuning.applied_to(built_in_parameters(shared ? WireNumber::shm : between, between)),
           .rules = tuning.rules,

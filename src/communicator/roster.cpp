@@ -80,27 +80,42 @@ RankCard RankCard::read(int rank, ConstBytes bytes) {
   return card;
 }
 
+namespace {
+
+struct Host {
+  int ranks = 0;
+  cpu_set_t cores = {};  ///< of all its ranks together
+
+  [[nodiscard]] int ranks_per_core() const {
+    // A set that could not be read is empty: then say nothing about crowding.
+    const int count = CPU_COUNT(&cores);
+    return count > 0 ? (ranks + count - 1) / count : 1;
+  }
+};
+
+}  // namespace
+
 Roster::Roster(int rank, const std::vector<Bytes>& cards) {
   for (std::size_t r = 0; r < cards.size(); ++r) {
     cards_.push_back(RankCard::read(static_cast<int>(r), cards[r]));
   }
-  const std::string& here = (*this)[rank].host_id;
-  std::map<std::string, int> hosts;  // numbered as they come
+  std::map<std::string, int> numbers;  // of hosts, as they come
+  std::vector<Host> hosts;
   std::vector<int> host_of;
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  ranks_on_host_ = 0;
   for (const RankCard& card : cards_) {
-    host_of.push_back(
-        hosts.try_emplace(card.host_id, static_cast<int>(hosts.size())).first->second);
-    if (card.host_id != here) continue;
-    ++ranks_on_host_;
-    CPU_OR(&cores, &cores, &card.cores);
+    const auto [at, is_new] = numbers.try_emplace(card.host_id, static_cast<int>(numbers.size()));
+    host_of.push_back(at->second);
+    if (is_new) hosts.emplace_back();
+    Host& host = hosts[static_cast<std::size_t>(at->second)];
+    ++host.ranks;
+    CPU_OR(&host.cores, &host.cores, &card.cores);
   }
   placement_ = std::make_shared<const collectives::Placement>(host_of);
-  // A set that could not be read is empty: then say nothing about crowding.
-  if (const int count = CPU_COUNT(&cores); count > 0) {
-    ranks_per_core_ = (ranks_on_host_ + count - 1) / count;
+  const Host& here = hosts[static_cast<std::size_t>(host_of[static_cast<std::size_t>(rank)])];
+  ranks_on_host_ = here.ranks;
+  ranks_per_core_ = here.ranks_per_core();
+  for (const Host& host : hosts) {
+    most_ranks_per_core_ = std::max(most_ranks_per_core_, host.ranks_per_core());
   }
 }
 

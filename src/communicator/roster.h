@@ -76,12 +76,15 @@ class Roster {
   }
   /// Ranks on this host by the cores that they may run on, rounded up; at least 1.
   [[nodiscard]] int ranks_per_core() const { return ranks_per_core_; }
+  /// The same of the host where it is most: the same on every rank.
+  [[nodiscard]] int most_ranks_per_core() const { return most_ranks_per_core_; }
 
  private:
   std::vector<RankCard> cards_;
   int ranks_on_host_ = 1;
   std::shared_ptr<const collectives::Placement> placement_;
   int ranks_per_core_ = 1;
+  int most_ranks_per_core_ = 1;
 };
 
 }  // namespace paceline

@@ -31,6 +31,7 @@ struct Question {
   DataType type = DataType::float32;
   int ranks = 2;
   int hosts = 1;
+  int ranks_per_core = 1;
   WireNumber wire = WireNumber::shm;
   WireNumber between = WireNumber::tcp;
   std::string tuning;
@@ -67,7 +68,8 @@ Policy policy_of(const Question& question) {
   if (question.lanes) config.lanes = *question.lanes;
   config.validate();
   const Tuning tuning = tuning_from(read_tuning(config.tuning));
-  return {.layout = {question.ranks, question.hosts, question.wire == WireNumber::shm},
+  return {.layout = {question.ranks, question.hosts, question.wire == WireNumber::shm,
+                     question.ranks_per_core},
           .parameters = tuning.applied_to(built_in_parameters(question.wire, question.between)),
           .rules = tuning.rules,
           .eager_bytes = std::min(
@@ -149,6 +151,7 @@ Json answer(const Question& question) {
           {"count", question.bytes / size_of(question.type)},
           {"ranks", question.ranks},
           {"hosts", question.hosts},
+          {"ranks_per_core", question.ranks_per_core},
           {"wire", kWireNames[static_cast<std::size_t>(question.wire)]},
           {"chosen", described({chosen, predicted})},
           {"why", reason(question, policy, chosen, all, path)},
@@ -163,7 +166,9 @@ void print(const Json& a, std::ostream& out) {
   };
   out << text(a["collective"]) << " of " << a["count"] << " x " << text(a["type"]) << " ("
       << size_text(a["bytes"].get<std::uint64_t>()) << " bytes), " << a["ranks"] << " ranks on "
-      << a["hosts"] << (a["hosts"] == 1 ? " host" : " hosts") << ", " << text(a["wire"]) << "\n";
+      << a["hosts"] << (a["hosts"] == 1 ? " host" : " hosts");
+  if (a["ranks_per_core"] != 1) out << ", " << a["ranks_per_core"] << " to a core";
+  out << ", " << text(a["wire"]) << "\n";
   const Json& chosen = a["chosen"];
   out << "takes " << text(chosen["algorithm"]) << ", segments of "
       << size_text(chosen["segment_bytes"].get<std::uint64_t>()) << ", " << chosen["lanes"]
@@ -242,6 +247,10 @@ void add_explain(Session& session) {
       ->check(CLI::Range(1, 1 << 20))
       ->required();
   explain->add_option("--hosts", question->hosts, "On how many hosts [1]")
+      ->check(CLI::Range(1, 1 << 20));
+  explain
+      ->add_option("--ranks-per-core", question->ranks_per_core,
+                   "How many ranks share a core, where they are more than cores [1]")
       ->check(CLI::Range(1, 1 << 20));
   add(explain, "--type", data_type_from, question->type, "float32, float16, int8, ...",
       "The elements' type [float32]");

@@ -20,9 +20,9 @@ constexpr std::array kTypes = {DataType::float32,  DataType::float64,     DataTy
 constexpr std::array kOps = {ReduceOp::sum,  ReduceOp::prod, ReduceOp::min,
                              ReduceOp::max,  ReduceOp::avg,  ReduceOp::premul_sum,
                              ReduceOp::band, ReduceOp::bor,  ReduceOp::bxor};
-constexpr std::array kAlgorithms = {Algorithm::automatic, Algorithm::ring,
+constexpr std::array kAlgorithms = {Algorithm::automatic,          Algorithm::ring,
                                     Algorithm::recursive_doubling, Algorithm::direct,
-                                    Algorithm::binomial};
+                                    Algorithm::binomial,           Algorithm::one_shot};
 
 TEST(Types, SpellingsGoBothWays) {
   for (DataType type : kTypes) EXPECT_EQ(data_type_from(to_string(type)), type);

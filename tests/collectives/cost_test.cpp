@@ -128,6 +128,30 @@ TEST(Cost, RoundsAreCounted) {
               14 * (link.eager + 100 * link.beta) + 7 * 2 * 100 * slow_wire().gamma, kRounding);
 }
 
+// One message to each peer and one from each: one flight, and what the others add at both ends.
+TEST(Cost, OneShotIsOneStep) {
+  const CostParameters p = slow_wire();
+  const double work = 7 * 800 * p.inside.port + 8 * 800 * p.gamma;
+  EXPECT_NEAR(time_of(Collective::all_reduce, Algorithm::one_shot, 8, 800),
+              p.inside.eager + 2 * 6 * p.inside.post + work, kRounding);
+  EXPECT_LT(time_of(Collective::barrier, Algorithm::one_shot, 3, 0),
+            time_of(Collective::barrier, Algorithm::recursive_doubling, 3, 0));
+  EXPECT_GT(time_of(Collective::barrier, Algorithm::one_shot, 16, 0),
+            time_of(Collective::barrier, Algorithm::recursive_doubling, 16, 0));
+}
+
+// Each of the four ranks of a core is switched to, posts and takes, in each step.
+TEST(Cost, RanksThatShareACoreTakeTurns) {
+  const CostParameters p = slow_wire();
+  const auto time = [&](Algorithm algorithm) {
+    return predicted_ns(Collective::barrier, algorithm, {.ranks = 8, .ranks_per_core = 4}, 0, {},
+                        p);
+  };
+  EXPECT_NEAR(time(Algorithm::one_shot), 4 * (kSwitchNs + 2 * 7 * p.inside.post), kRounding);
+  EXPECT_NEAR(time(Algorithm::recursive_doubling), 3 * 4 * (kSwitchNs + 2 * p.inside.post),
+              kRounding);
+}
+
 TEST(Cost, NeighboursShareAHostAndFarRanksDoNot) {
   // Four ranks on each of two hosts: two rounds inside, one between.
   const CostParameters p = slow_wire();

@@ -63,10 +63,10 @@ constexpr Collective kCollectives[] = {
     Collective::reduce_scatter, Collective::all_gather, Collective::all_to_all,
     Collective::reduce,         Collective::gather,     Collective::scatter};
 constexpr Algorithm kAlgorithms[] = {
-    Algorithm::automatic,   Algorithm::ring,     Algorithm::recursive_doubling,
-    Algorithm::direct,      Algorithm::binomial, Algorithm::halving_doubling,
-    Algorithm::tree,        Algorithm::bruck,    Algorithm::scatter_all_gather,
-    Algorithm::hierarchical};
+    Algorithm::automatic,    Algorithm::ring,     Algorithm::recursive_doubling,
+    Algorithm::direct,       Algorithm::binomial, Algorithm::halving_doubling,
+    Algorithm::tree,         Algorithm::bruck,    Algorithm::scatter_all_gather,
+    Algorithm::hierarchical, Algorithm::one_shot};
 
 TEST(MakeSchedule, OffersEachCollectiveByItsAlgorithmsOnly) {
   const Shape shape{.size = 4, .count = 10};

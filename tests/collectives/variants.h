@@ -29,6 +29,7 @@ struct Case {
 inline constexpr Case kRing = {Collective::all_reduce, Algorithm::ring, "ring"};
 inline constexpr Case kDoubling = {Collective::all_reduce, Algorithm::recursive_doubling,
                                    "recursive_doubling"};
+inline constexpr Case kOneShot = {Collective::all_reduce, Algorithm::one_shot, "one_shot"};
 inline constexpr Case kDirect = {Collective::all_reduce, Algorithm::direct, "direct"};
 inline constexpr Case kHalving = {Collective::all_reduce, Algorithm::halving_doubling,
                                   "halving_doubling"};
@@ -48,6 +49,8 @@ inline constexpr Case kTreeBroadcast = {Collective::broadcast, Algorithm::tree, 
 inline constexpr Case kScatterAllGather = {Collective::broadcast, Algorithm::scatter_all_gather,
                                            "scatter_all_gather"};
 inline constexpr Case kBarrier = {Collective::barrier, Algorithm::recursive_doubling, "barrier"};
+inline constexpr Case kOneShotBarrier = {Collective::barrier, Algorithm::one_shot,
+                                         "one_shot barrier"};
 inline constexpr Case kRingReduceScatter = {Collective::reduce_scatter, Algorithm::ring,
                                             "ring reduce_scatter"};
 inline constexpr Case kDirectReduceScatter = {Collective::reduce_scatter, Algorithm::direct,
@@ -74,6 +77,7 @@ inline constexpr Case kDirectScatter = {Collective::scatter, Algorithm::direct, 
 /// Everything that make_schedule offers (a test compares).
 inline constexpr Case kCases[] = {kRing,
                                   kDoubling,
+                                  kOneShot,
                                   kDirect,
                                   kHalving,
                                   kTree,
@@ -86,6 +90,7 @@ inline constexpr Case kCases[] = {kRing,
                                   kTreeBroadcast,
                                   kScatterAllGather,
                                   kBarrier,
+                                  kOneShotBarrier,
                                   kRingReduceScatter,
                                   kDirectReduceScatter,
                                   kRingAllGather,

@@ -35,7 +35,7 @@ TEST(VerifyFull, ChosenSizesTo1024) {
       const bool square =
           what.algorithm == Algorithm::ring || what.algorithm == Algorithm::direct ||
           what.algorithm == Algorithm::bruck || what.algorithm == Algorithm::scatter_all_gather ||
-          what.algorithm == Algorithm::hierarchical;
+          what.algorithm == Algorithm::hierarchical || what.algorithm == Algorithm::one_shot;
       if (square && size > 128) continue;
       prove_all(what, size, size > 128 ? Extent::sampled : Extent::rotated,
                 static_cast<std::uint64_t>(size), stopwatch);

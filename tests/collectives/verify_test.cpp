@@ -39,6 +39,7 @@ bool is_square(const Case& what) {
       return what.collective != Collective::broadcast && what.collective != Collective::gather &&
              what.collective != Collective::scatter;
     case Algorithm::ring:
+    case Algorithm::one_shot:
     case Algorithm::bruck:
     case Algorithm::scatter_all_gather:
     case Algorithm::hierarchical:
@@ -89,8 +90,8 @@ TEST(Verify, SquareAlgorithmsAtChosenSizes) {
 // yet to read. The other algorithms do not need the second.
 TEST(Verify, WhoNeedsTwoScratches) {
   const auto needs_two = [](const Case& what) {
-    for (const Case& one : {kDoubling, kRingReduceScatter, kBruckAllGather, kBruckAllToAll,
-                            kBinomialReduce, kBinomialGather, kBinomialScatter}) {
+    for (const Case& one : {kDoubling, kOneShot, kRingReduceScatter, kBruckAllGather,
+                            kBruckAllToAll, kBinomialReduce, kBinomialGather, kBinomialScatter}) {
       if (what.name == one.name) return true;
     }
     return false;

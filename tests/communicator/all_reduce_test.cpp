@@ -194,8 +194,9 @@ std::vector<Case> cases() {
   };
   for (const char* wire : {"shm", "tcp"}) {
     for (const int size : {1, 2, 3, 4, 5}) add(wire, Algorithm::automatic, size);
-    for (const Algorithm algorithm : {Algorithm::ring, Algorithm::recursive_doubling,
-                                      Algorithm::direct, Algorithm::hierarchical}) {
+    for (const Algorithm algorithm :
+         {Algorithm::ring, Algorithm::recursive_doubling, Algorithm::direct,
+          Algorithm::hierarchical, Algorithm::one_shot}) {
       for (const int size : {2, 3, 4}) add(wire, algorithm, size);
     }
   }

@@ -228,7 +228,7 @@ std::vector<Case> cases() {
        ++c) {
     const auto collective = static_cast<Collective>(c);
     if (collective == Collective::barrier) continue;
-    for (int a = 1; a <= static_cast<int>(Algorithm::hierarchical); ++a) {
+    for (int a = 1; a <= static_cast<int>(Algorithm::one_shot); ++a) {
       const auto algorithm = static_cast<Algorithm>(a);
       if (!collectives::offers(collective, algorithm)) continue;
       for (const char* wire : {"shm", "tcp"}) {

@@ -129,19 +129,23 @@ collectives::Choices built_in(WireNumber wire, int ranks) {
   return collectives::Choices(policy);
 }
 
+bool in_few_steps(Algorithm algorithm) {
+  return algorithm == Algorithm::recursive_doubling || algorithm == Algorithm::one_shot;
+}
+
 // Where measurements leave no doubt.
 TEST(BuiltInParameters, ChooseWhatIsMeasuredToBeBest) {
   constexpr std::uint64_t kMuch = 1 << 20;
   for (const int ranks : {2, 3, 4, 8}) {
     const collectives::Choices shm = built_in(WireNumber::shm, ranks);
-    EXPECT_EQ(shm.at(Collective::all_reduce, 8).algorithm, Algorithm::recursive_doubling);
+    EXPECT_TRUE(in_few_steps(shm.at(Collective::all_reduce, 8).algorithm));
     for (const Collective collective : {Collective::all_reduce, Collective::reduce_scatter,
                                         Collective::all_gather, Collective::reduce}) {
       EXPECT_EQ(shm.at(collective, kMuch).algorithm, Algorithm::direct) << to_string(collective);
     }
     for (const WireNumber wire : {WireNumber::tcp, WireNumber::verbs}) {
       const collectives::Choices other = built_in(wire, ranks);
-      EXPECT_EQ(other.at(Collective::all_reduce, 8).algorithm, Algorithm::recursive_doubling);
+      EXPECT_TRUE(in_few_steps(other.at(Collective::all_reduce, 8).algorithm));
       EXPECT_EQ(other.at(Collective::all_gather, 8).algorithm, Algorithm::bruck);
       EXPECT_NE(other.at(Collective::all_reduce, 4 * kMuch).algorithm,
                 Algorithm::recursive_doubling);
@@ -150,6 +154,24 @@ TEST(BuiltInParameters, ChooseWhatIsMeasuredToBeBest) {
       }
     }
   }
+}
+
+// A step that waits is a switch of the core then, for each of its ranks.
+TEST(BuiltInParameters, RanksThatShareACoreTakeOneStepForSmallMessages) {
+  collectives::Policy policy;
+  policy.layout = {.ranks = 8, .mapped = true, .ranks_per_core = 4};
+  policy.parameters = built_in_parameters(WireNumber::shm, WireNumber::shm);
+  const collectives::Choices crowded(policy);
+  const collectives::Choices alone = built_in(WireNumber::shm, 8);
+  for (const Collective collective : {Collective::all_reduce, Collective::barrier}) {
+    EXPECT_EQ(crowded.at(collective, 8).algorithm, Algorithm::one_shot);
+    EXPECT_EQ(alone.at(collective, 8).algorithm, Algorithm::recursive_doubling);
+  }
+  EXPECT_EQ(crowded.at(Collective::gather, 8).algorithm, Algorithm::direct);
+  EXPECT_EQ(alone.at(Collective::gather, 8).algorithm, Algorithm::binomial);
+  // From a root down they run in the order of the tree.
+  EXPECT_EQ(crowded.at(Collective::broadcast, 8), alone.at(Collective::broadcast, 8));
+  EXPECT_EQ(crowded.at(Collective::all_reduce, 1 << 20).algorithm, Algorithm::direct);
 }
 
 // Segments and lanes are changed for a reason only, and not far: scratch grows with both.

@@ -131,10 +131,10 @@ std::string sim_name(const testing::TestParamInfo<std::tuple<Algorithm, Memories
 
 INSTANTIATE_TEST_SUITE_P(
     Algorithms, Sim,
-    testing::Combine(testing::Values(Algorithm::ring, Algorithm::recursive_doubling,
-                                     Algorithm::direct, Algorithm::hierarchical),
-                     testing::Values(Memories::puttable, Memories::mapped, Memories::staged,
-                                     Memories::mixed)),
+    testing::Combine(
+        testing::Values(Algorithm::ring, Algorithm::recursive_doubling, Algorithm::direct,
+                        Algorithm::hierarchical, Algorithm::one_shot),
+        testing::Values(Memories::puttable, Memories::mapped, Memories::staged, Memories::mixed)),
     sim_name);
 
 // Hosts of 1 to 5 ranks, the ranks of each next to each other or dealt out in turn: some drive

@@ -52,6 +52,13 @@ TEST(Explain, SaysWhatAndWhy) {
   }
 }
 
+TEST(Explain, KnowsRanksThatShareCores) {
+  const Said said = explain(
+      {"--collective", "all_reduce", "--bytes", "8", "--ranks", "8", "--ranks-per-core", "4"});
+  EXPECT_EQ(said.code, kFine) << said.err;
+  EXPECT_TRUE(has(said.out, "8 ranks on 1 host, 4 to a core, shm\ntakes one_shot, ")) << said.out;
+}
+
 TEST(Explain, TheChosenOneIsTheFastestCandidate) {
   for (const char* collective : {"all_reduce", "broadcast", "all_gather", "gather", "barrier"}) {
     for (const char* bytes : {"8", "64K", "16M"}) {
