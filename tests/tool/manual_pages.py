@@ -32,7 +32,7 @@ def options_documented(page: str) -> set:
     """Of a manual page: items as   .It Fl b , Fl Fl minbytes Ar size"""
     options = set()
     for item in re.findall(r"^\.It (Fl .*)$", page, re.MULTILINE):
-        names = re.findall(r"(Fl (?:Fl )?)([\w]+)", item)
+        names = re.findall(r"(Fl (?:Fl )?)([\w-]+)", item)
         options.add(tuple(sorted("-" * fl.count("Fl") + name for fl, name in names)))
     return options
 
