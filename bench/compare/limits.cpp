@@ -3,17 +3,16 @@
 //
 //   --limit zero-copy   all_reduce in memory that all ranks have mapped: each adds its share of all
 //                       inputs and writes the sum into every output. No byte moves twice.
-//   --limit read-all    the same, but each rank adds up all of it and writes to its own output
-//   only:
-//                       twice the reading, and no cache line changes hands but to be read. Which of
-//                       the two is faster depends on the size.
-//   --limit copy-in     as read-all with buffers of the rank's own: each copies its input where
-//   others
-//                       see it, piece by piece, and adds up what it sees of all.
-//   --limit cable       two ranks, one at each end of a cable: plain sockets carry what has to
-//   cross
-//                       it, in both directions at once, and nothing is computed. --host-ranks says
-//                       how many ranks the libraries have at each end.
+//   --limit read-all    the same, but each rank adds up all of it and writes to its own output:
+//                       twice the reading, and no cache line changes hands but to be read. Which
+//                       of the two is faster depends on the size.
+//   --limit copy-in     as read-all with buffers of the rank's own: each copies its input, piece by
+//                       piece, where the others see it, and adds up what it sees of all.
+//   --limit staged      as zero-copy with buffers of the rank's own: each copies what others add up
+//                       to where they read, adds up its share, and copies the others' sums.
+//   --limit cable       two ranks, one at each end of a cable: plain sockets carry what has
+//                       to cross it, in both directions at once, and nothing is computed.
+//                       --host-ranks says how many ranks the libraries have at each end.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -198,6 +197,70 @@ class CopyIn final : public paceline::compare::Library {
   std::vector<float*> out_ = {nullptr};
 };
 
+class Staged final : public paceline::compare::Library {
+ public:
+  Staged(const Arguments& arguments, int rank)
+      : rank_(std::size_t(rank)),
+        ranks_(std::size_t(arguments.number("ranks"))),
+        steps_(arguments.text("store") + "/steps", rank, static_cast<int>(ranks_),
+               arguments.text("wait", "spin") != "spin"),
+        slots_(arguments.text("store") + "/slots",
+               2 * ranks_ * (ranks_ + 1) * kSlot * sizeof(float)) {}
+
+  [[nodiscard]] bool offers(Collective collective, bool in_place) const override {
+    return collective == Collective::all_reduce && !in_place;
+  }
+
+  // Two sets of slots, in turn: who writes piece k + 2 has seen all add up piece k + 1, and so all
+  // have copied the sums of piece k.
+  void call(const Call& c) override {
+    for (std::size_t at = 0; at < c.count; at += ranks_ * kSlot, ++turn_) {
+      const std::size_t n = std::min(ranks_ * kSlot, c.count - at);
+      const std::size_t share = (n + ranks_ * kLine - 1) / (ranks_ * kLine) * kLine;
+      const auto begin = [&](std::size_t rank) { return std::min(n, share * rank); };
+      const auto length = [&](std::size_t rank) { return begin(rank + 1) - begin(rank); };
+      for (std::size_t other = 0; other < ranks_; ++other) {
+        if (other == rank_) continue;
+        std::memcpy(slot(other, rank_), c.in + at + begin(other), length(other) * sizeof(float));
+      }
+      steps_.next();
+      ins_.clear();
+      for (std::size_t other = 0; other < ranks_; ++other) {
+        ins_.push_back(other == rank_ ? c.in + at + begin(rank_) : slot(rank_, other));
+      }
+      outs_ = {c.out + at + begin(rank_), slot(rank_, ranks_)};
+      reduce(ins_, outs_, 0, length(rank_));
+      steps_.next();
+      for (std::size_t other = 0; other < ranks_; ++other) {
+        if (other == rank_) continue;
+        copy(c.out + at + begin(other), slot(other, ranks_), length(other));
+      }
+    }
+  }
+
+ private:
+  static constexpr std::size_t kSlot = 32768;  // elements
+  static constexpr std::size_t kLine = 16;
+
+  // Not memcpy: malloc's buffers begin 16 bytes behind a page, and glibc's is slow from a page
+  // there on some processors (src/base/copy.h).
+  static void copy(float* to, const float* from, std::size_t count) {
+    reduce({from}, {to}, 0, count);
+  }
+  // Where `rank` finds what `from` gives it; from == ranks: where all find its sum.
+  float* slot(std::size_t rank, std::size_t from) {
+    return reinterpret_cast<float*>(slots_.data()) +
+           ((turn_ % 2 * ranks_ + rank) * (ranks_ + 1) + from) * kSlot;
+  }
+  const std::size_t rank_;
+  const std::size_t ranks_;
+  Steps steps_;
+  Shared slots_;
+  std::size_t turn_ = 0;
+  std::vector<const float*> ins_;
+  std::vector<float*> outs_;
+};
+
 class Cable final : public paceline::compare::Library {
  public:
   Cable(const Arguments& arguments, int rank)
@@ -316,7 +379,8 @@ int main(int argc, char** argv) {
         if (limit == "zero-copy") return std::make_unique<ZeroCopy>(arguments, rank, false);
         if (limit == "read-all") return std::make_unique<ZeroCopy>(arguments, rank, true);
         if (limit == "copy-in") return std::make_unique<CopyIn>(arguments, rank);
+        if (limit == "staged") return std::make_unique<Staged>(arguments, rank);
         if (limit == "cable") return std::make_unique<Cable>(arguments, rank);
-        throw std::invalid_argument("--limit is zero-copy, read-all, copy-in or cable");
+        throw std::invalid_argument("--limit is zero-copy, read-all, copy-in, staged or cable");
       });
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "communicator/tuning.h"
+#include "memory/stores.h"
 
 namespace paceline {
 
@@ -76,6 +77,7 @@ CommunicatorCore::CommunicatorCore(const Config& config, std::shared_ptr<Store> 
   options.rank = config_.rank;
   options.size = config_.size;
   options.eager_bytes = policy.eager_bytes;
+  options.streaming_bytes = memory::streaming_pays_from();
   options.choices = &choices_;
   options.log = log_;
   options.placement = roster_.placement();

@@ -72,11 +72,12 @@ void Engine::store(Operation& operation) const {
   }
 }
 
-void Engine::combine(const Operation& operation, std::size_t count, bool last) {
+void Engine::combine(const Operation& operation, std::size_t count, bool last,
+                     memory::Stores stores) {
   const Call& call = operation.call();
   if (call.op != ReduceOp::custom || sources_.size() == 1) {
     return scratch_->kind().reduce(call.type, call.op, sources_, destinations_, count,
-                                   last ? divisor() : 1);
+                                   last ? divisor() : 1, stores);
   }
   std::string thrown = "something that is not a std::exception";
   try {

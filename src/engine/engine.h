@@ -162,7 +162,8 @@ class Engine {
   /// "Results".
   [[nodiscard]] std::uint32_t divisor() const { return static_cast<std::uint32_t>(options_.size); }
   /// Combines sources_ into destinations_, which the caller has filled. `last`: gives results.
-  void combine(const Operation& operation, std::size_t count, bool last);
+  void combine(const Operation& operation, std::size_t count, bool last,
+               memory::Stores stores = memory::Stores::ordinary);
   void reserve_scratch(std::size_t bytes);
   void stage(Operation& operation);
   void store(Operation& operation) const;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -31,6 +32,9 @@ struct PlanOptions {
   /// core's second cache holds what a root has just written, and to load it from there takes the
   /// receiver longer. All ranks have the same.
   std::size_t in_turns_bytes = 1024 * 1024;
+  /// From how many bytes of input and output together on results go past the caches
+  /// (memory/stores.h), where they are stored straight into outputs. A rank's own affair.
+  std::size_t streaming_bytes = std::numeric_limits<std::size_t>::max();
   int lanes = 2;
   /// In place of segment_bytes and lanes; null: those. Outlives the engine.
   const collectives::Choices* choices = nullptr;

@@ -316,8 +316,10 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
       sources.push_back(at(own, operand.fallback, instance));
     }
   }
+  bool straight = true;
   for (int j = 0; j < step.destinations && count != 0; ++j) {
     const Operand operand = schedule.destination(i, j);
+    straight = straight && operand.slice.buffer == Buffer::output;
     if (operand.owner == me) {
       destinations.push_back(at(own, operand.slice, instance));
       continue;
@@ -338,6 +340,7 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
         require_scratch(edge, bytes(operand.slice.offset + count),
                         edge.theirs.lane_stride - edge.theirs.shadow_offset);
         destinations.push_back(theirs(edge, lane, instance).shadow + bytes(operand.slice.offset));
+        straight = false;  // from there the peer copies it at once
         break;
       case LoweredOperand::fallback:
       case LoweredOperand::dropped:
@@ -347,8 +350,18 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
   if (destinations.empty()) return true;
   const bool last =
       operation_.call().op == ReduceOp::avg && collectives::gives_results(schedule, i);
-  engine_.combine(operation_, count, last);
+  engine_.combine(operation_, count, last, straight ? stores() : memory::Stores::ordinary);
   return true;
+}
+
+// Of results that are stored straight into outputs and that nobody will find in a cache. In place a
+// cache has just loaded the very lines.
+memory::Stores PutRun::stores() const {
+  if (operation_.input_ == operation_.output_) return memory::Stores::ordinary;
+  const std::uint64_t touched =
+      bytes(engine_.input_count(operation_) + engine_.output_count(operation_));
+  return touched >= engine_.options_.streaming_bytes ? memory::Stores::streaming
+                                                     : memory::Stores::ordinary;
 }
 
 bool PutRun::flushed() {

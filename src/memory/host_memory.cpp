@@ -102,9 +102,9 @@ class HostMemory final : public MemoryKind {
   }
 
   void reduce(DataType type, ReduceOp op, std::span<const std::byte* const> sources,
-              std::span<std::byte* const> destinations, std::size_t count,
-              std::uint32_t divisor) const override {
-    memory::reduce(type, op, sources, destinations, count, divisor);
+              std::span<std::byte* const> destinations, std::size_t count, std::uint32_t divisor,
+              Stores stores) const override {
+    memory::reduce(type, op, sources, destinations, count, divisor, stores);
   }
 
   void copy(std::byte* destination, const std::byte* source, std::size_t bytes) const override {

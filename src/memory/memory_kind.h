@@ -9,6 +9,7 @@
 #include <span>
 
 #include "base/unique_fd.h"
+#include "memory/stores.h"
 #include "paceline/memory.h"
 #include "paceline/types.h"
 
@@ -37,10 +38,11 @@ class MemoryKind {
   virtual void sever(Allocation& allocation) const noexcept = 0;
 
   /// destinations[j][i] = sources[0][i] op sources[1][i] op ..., in that order; one source: a
-  /// copy. avg divides the sum by `divisor`. A destination may be equal to a source.
+  /// copy. avg divides the sum by `divisor`. A destination may be equal to a source. `stores`: a
+  /// hint.
   virtual void reduce(DataType type, ReduceOp op, std::span<const std::byte* const> sources,
                       std::span<std::byte* const> destinations, std::size_t count,
-                      std::uint32_t divisor) const = 0;
+                      std::uint32_t divisor, Stores stores) const = 0;
   virtual void copy(std::byte* destination, const std::byte* source, std::size_t bytes) const = 0;
 };
 

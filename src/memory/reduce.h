@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include "memory/stores.h"
 #include "paceline/types.h"
 
 namespace paceline::memory {
@@ -27,7 +28,7 @@ using Destinations = std::span<std::byte* const>;
 /// The bits of the result depend on the operands alone, not on the instruction set, alignment or
 /// count; only which NaN of several comes out is left open, for float32 and float64.
 void reduce(DataType type, ReduceOp op, Sources sources, Destinations destinations,
-            std::size_t count, std::uint32_t divisor = 1);
+            std::size_t count, std::uint32_t divisor = 1, Stores stores = Stores::ordinary);
 
 /// The instruction set in use on this machine, e.g. "AVX3".
 std::string_view reduce_instruction_set();

@@ -19,23 +19,23 @@ namespace {
 
 template <class T>
 void RunType(const ReduceCall& call) {
-  const auto& [type, op, sources, destinations, count, divisor] = call;
+  const auto& [type, op, sources, destinations, count, divisor, stores] = call;
   switch (op) {
     case ReduceOp::prod:
-      return run_shaped<Plain<T>, Prod>(sources, destinations, count);
+      return run_shaped<Plain<T>, Prod>(sources, destinations, count, stores);
     case ReduceOp::min:
-      return run_shaped<Plain<T>, Min>(sources, destinations, count);
+      return run_shaped<Plain<T>, Min>(sources, destinations, count, stores);
     case ReduceOp::max:
-      return run_shaped<Plain<T>, Max>(sources, destinations, count);
+      return run_shaped<Plain<T>, Max>(sources, destinations, count, stores);
     case ReduceOp::avg:
       if (divisor != 1) {
         return run_any<Plain<T>, Sum>(sources, destinations, count,
-                                      Divide<T>{static_cast<T>(divisor)});
+                                      Divide<T>{static_cast<T>(divisor)}, stores);
       }
       [[fallthrough]];
     case ReduceOp::sum:
     case ReduceOp::premul_sum:
-      return run_shaped<Plain<T>, Sum>(sources, destinations, count);
+      return run_shaped<Plain<T>, Sum>(sources, destinations, count, stores);
     case ReduceOp::band:
     case ReduceOp::bor:
     case ReduceOp::bxor:

@@ -3,7 +3,7 @@
 //
 // A Format is: Stored, the element in memory; Lane, what a vector holds of it; load(d, pointer);
 // pack(d, vector), which turns a result into what is stored, once for all destinations; and
-// store(d, packed, pointer). `d` is a tag of Lanes.
+// store(d, packed, pointer). `d` is a tag of Lanes. stream, if it has it, is another store.
 #include "memory/reduce_targets.h"
 //
 #include <hwy/highway.h>
@@ -51,6 +51,11 @@ struct Plain {
   template <class D>
   static HWY_INLINE void store(D d, hn::Vec<D> v, T* p) {
     hn::StoreU(v, d, p);
+  }
+  /// Past the caches; p is a multiple of 64 bytes, or whole vectors behind one.
+  template <class D>
+  static HWY_INLINE void stream(D d, hn::Vec<D> v, T* p) {
+    hn::Stream(v, d, p);
   }
 };
 

@@ -25,7 +25,7 @@ template <class T>
 void Integer(const ReduceCall& call) {
   using Wrapping = std::make_unsigned_t<T>;
   using Factors = std::conditional_t<sizeof(T) == 1, WidenedBytes, Plain<Wrapping>>;
-  const auto& [type, op, sources, destinations, count, divisor] = call;
+  const auto& [type, op, sources, destinations, count, divisor, stores] = call;
   switch (op) {
     case ReduceOp::avg:
       if (divisor != 1) {
@@ -54,7 +54,7 @@ void Integer(const ReduceCall& call) {
 }
 
 void Boolean(const ReduceCall& call) {
-  const auto& [type, op, sources, destinations, count, divisor] = call;
+  const auto& [type, op, sources, destinations, count, divisor, stores] = call;
   switch (op) {
     case ReduceOp::sum:
     case ReduceOp::max:

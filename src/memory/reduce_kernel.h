@@ -11,12 +11,12 @@
 // (reduce_formats.h), how two are combined the Op's, and what is done once to the result the
 // Finish's.
 //
-// Stores are ordinary ones. Streaming stores, which spare memory the reading of lines that are
-// about to be overwritten, were tried on a machine of two cores (Xeon, 2.5 GHz): on 32 MiB out of
-// place with both cores busy the differences lay within the noise, and with 1 MiB, which the next
-// reader finds in the cache, they lost a third to a half.
+// Streaming stores (Stores::streaming) spare memory the reading of lines that are about to be
+// overwritten. Of what the next reader would have found in a cache they lose a third to six times
+// the time, so the caller says where they are worth it.
 #include "memory/reduce_targets.h"
 //
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <cstddef>
@@ -105,14 +105,23 @@ class Kernel {
  public:
   using Stored = typename Format::Stored;
 
-  Kernel(Sources sources, Destinations destinations, Finish finish)
-      : sources_(sources), destinations_(destinations), finish_(finish) {}
+  Kernel(Sources sources, Destinations destinations, Finish finish,
+         Stores stores = Stores::ordinary)
+      : sources_(sources),
+        destinations_(destinations),
+        finish_(finish),
+        streaming_(kCanStream && stores == Stores::streaming && all_aligned(destinations)) {}
 
   void run(std::size_t count) const {
     const hn::ScalableTag<typename Format::Lane> d;
     const std::size_t n = hn::Lanes(d);
     std::size_t i = 0;
-    for (; i + 4 * n <= count; i += 4 * n) block(d, i);
+    if (streaming_) {
+      for (; i + 4 * n <= count; i += 4 * n) block<kCanStream>(d, i);
+      hwy::FlushStream();  // or whoever is told that it is there would not find it
+    } else {
+      for (; i + 4 * n <= count; i += 4 * n) block<false>(d, i);
+    }
     for (; i + n <= count; i += n) vector(d, i);
     if constexpr (sizeof(Stored) < 4) {
       // Many short elements fit into a vector: in steps of 16 bytes first.
@@ -125,6 +134,16 @@ class Kernel {
   }
 
  private:
+  static constexpr bool kCanStream = requires(hn::ScalableTag<typename Format::Lane> d, Stored* p) {
+    Format::stream(d, hn::Zero(d), p);
+  };
+  static bool all_aligned(Destinations destinations) {
+    constexpr std::uintptr_t kLine = 64;  // no vector is longer
+    std::uintptr_t bits = 0;
+    for (const std::byte* at : destinations) bits |= reinterpret_cast<std::uintptr_t>(at);
+    return bits % kLine == 0;
+  }
+
   HWY_INLINE std::size_t sources() const { return K != 0 ? K : sources_.size(); }
   HWY_INLINE std::size_t destinations() const { return M != 0 ? M : destinations_.size(); }
   HWY_INLINE const Stored* source(std::size_t j) const {
@@ -145,7 +164,7 @@ class Kernel {
 
   // Four vectors: enough independent operations to hide the latency of one, few enough to stay in
   // registers.
-  template <class D>
+  template <bool kStream, class D>
   HWY_INLINE void block(D d, std::size_t i) const {
     const std::size_t n = hn::Lanes(d);
     auto v0 = Format::load(d, source(0) + i);
@@ -165,34 +184,44 @@ class Kernel {
     const auto r3 = Format::pack(d, finish_(d, v3));
     for (std::size_t j = 0; j < destinations(); ++j) {
       Stored* const t = destination(j) + i;
-      Format::store(d, r0, t);
-      Format::store(d, r1, t + n);
-      Format::store(d, r2, t + 2 * n);
-      Format::store(d, r3, t + 3 * n);
+      if constexpr (kStream) {
+        Format::stream(d, r0, t);
+        Format::stream(d, r1, t + n);
+        Format::stream(d, r2, t + 2 * n);
+        Format::stream(d, r3, t + 3 * n);
+      } else {
+        Format::store(d, r0, t);
+        Format::store(d, r1, t + n);
+        Format::store(d, r2, t + 2 * n);
+        Format::store(d, r3, t + 3 * n);
+      }
     }
   }
 
   const Sources sources_;
   const Destinations destinations_;
   const Finish finish_;
+  const bool streaming_;
 };
 
 // Any number of sources and destinations.
 template <class Format, class Op, class Finish = AsIs>
-void run_any(Sources sources, Destinations destinations, std::size_t count, Finish finish = {}) {
-  Kernel<Format, Op, Finish, 0, 0>(sources, destinations, finish).run(count);
+void run_any(Sources sources, Destinations destinations, std::size_t count, Finish finish = {},
+             Stores stores = Stores::ordinary) {
+  Kernel<Format, Op, Finish, 0, 0>(sources, destinations, finish, stores).run(count);
 }
 
 // The shapes of ring and recursive doubling (two sources, one destination or two) get code of their
 // own; in the first cache, where small messages live, it was at times a tenth faster.
 template <class Format, class Op>
-void run_shaped(Sources sources, Destinations destinations, std::size_t count) {
+void run_shaped(Sources sources, Destinations destinations, std::size_t count,
+                Stores stores = Stores::ordinary) {
   if (sources.size() == 2 && destinations.size() == 1) {
-    Kernel<Format, Op, AsIs, 2, 1>(sources, destinations, {}).run(count);
+    Kernel<Format, Op, AsIs, 2, 1>(sources, destinations, {}, stores).run(count);
   } else if (sources.size() == 2 && destinations.size() == 2) {
-    Kernel<Format, Op, AsIs, 2, 2>(sources, destinations, {}).run(count);
+    Kernel<Format, Op, AsIs, 2, 2>(sources, destinations, {}, stores).run(count);
   } else {
-    run_any<Format, Op>(sources, destinations, count);
+    run_any<Format, Op>(sources, destinations, count, {}, stores);
   }
 }
 

@@ -20,7 +20,7 @@ namespace {
 
 template <class F>
 void RunType(const ReduceCall& call) {
-  const auto& [type, op, sources, destinations, count, divisor] = call;
+  const auto& [type, op, sources, destinations, count, divisor, stores] = call;
   switch (op) {
     case ReduceOp::prod:
       return run_any<Narrow<F>, Prod>(sources, destinations, count);

@@ -6,6 +6,7 @@
 #include <set>
 #include <string_view>
 
+#include "memory/stores.h"
 #include "support/world.h"
 
 namespace paceline {
@@ -258,6 +259,19 @@ TEST(Hosts, OfAnyPlacementSumUpAlike) {
           });
     }
   }
+}
+
+// Results go past the caches then, and must be there when a peer is told so.
+TEST(AllReduce, OfMoreThanACacheHolds) {
+  constexpr std::size_t kMost = 64U << 20;
+  const std::size_t count = std::min(memory::streaming_pays_from(), kMost) / 2 / sizeof(float) + 77;
+  run_world(2, [count](Communicator& comm) {
+    const Memory in = comm.allocate(count * sizeof(float));
+    const Memory out = comm.allocate(count * sizeof(float));
+    for (int round = 0; round < 3; ++round) {
+      check<float>(comm, ReduceOp::sum, in.as<float>(), out.as<float>(), false);
+    }
+  });
 }
 
 }  // namespace

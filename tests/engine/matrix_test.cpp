@@ -101,6 +101,7 @@ TEST_P(Matrix, EveryAlgorithmTypeAndOperation) {
       plan.segment_bytes = 512;
       plan.fetch_bytes = 64;
       plan.in_turns_bytes = 64;
+      plan.streaming_bytes = seed % 2 == 0 ? 0 : plan.streaming_bytes;
       plan.lanes = 3;
       ++seed;
       SimWorld world(options(static_cast<int>(2 + seed % 5), seed), plan);

@@ -53,6 +53,7 @@ struct Case {
   std::size_t count;
   std::size_t shift = 0;    // misalignment in elements, another one for each buffer
   std::size_t aliased = 0;  // so many destinations are sources, beginning from the last
+  Stores stores = Stores::ordinary;
 
   // Of an average: several numbers, 1 among them, and two that are no whole power of two.
   std::uint32_t divisor() const {
@@ -111,7 +112,7 @@ void check(const Case& c) {
   }
   const std::vector<T> expected = expected_of<T>(c, sources);
 
-  reduce(type_of<T>(), c.op, sources, destinations, c.count, c.divisor());
+  reduce(type_of<T>(), c.op, sources, destinations, c.count, c.divisor(), c.stores);
 
   const auto name = [&] {
     return std::string(to_string(type_of<T>())) + " " + std::string(to_string(c.op)) +
@@ -170,6 +171,20 @@ TEST_P(Reduce, EveryMisalignment) {
       check_all_types({op, 4, 3, 203, shift});
     }
   }
+}
+
+// Where all destinations begin at a cache line, and where they do not.
+TEST_P(Reduce, StreamingStoresGiveTheSame) {
+  for (const std::size_t shift : {0, 1}) {
+    for (const std::size_t destinations : {1, 2, 3}) {
+      for (const std::size_t count : {0, 1, 15, 16, 63, 64, 129, 1000}) {
+        for (const ReduceOp op : {ReduceOp::sum, ReduceOp::avg, ReduceOp::max}) {
+          check_all_types({op, 2, destinations, count, shift, 0, Stores::streaming});
+        }
+      }
+    }
+  }
+  check_all_types({ReduceOp::sum, 3, 2, 500, 0, 1, Stores::streaming});
 }
 
 TEST_P(Reduce, DestinationsThatAreSources) {

@@ -60,7 +60,7 @@ class FakeDevice final : public memory::MemoryKind {
   void sever(memory::Allocation&) const noexcept override {}
 
   void reduce(DataType, ReduceOp, std::span<const std::byte* const>, std::span<std::byte* const>,
-              std::size_t, std::uint32_t) const override {
+              std::size_t, std::uint32_t, memory::Stores) const override {
     throw Error(ErrorCode::unsupported, "the fake device cannot compute");
   }
   void copy(std::byte* destination, const std::byte* source, std::size_t bytes) const override {
