@@ -70,7 +70,7 @@ class Compare(unittest.TestCase):
         limits = {(r["library"], r["collective"]): r["status"] for r in rows if r not in ours}
         self.assertEqual(limits["limit-zero-copy", "all_reduce"], "ok")
         self.assertEqual(limits["limit-zero-copy", "all_gather"], "not offered")
-        self.assertEqual(len(self.rows("summary.csv")), 8 + 6)
+        self.assertEqual(len(self.rows("summary.csv")), 8 + 8)
         text = (self.out / "report.md").read_text(encoding="utf-8")
         self.assertIn(text, said)
         for expected in ("## all_gather. Latency", "| paceline-allocate |", "of the limit",
