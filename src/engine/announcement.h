@@ -12,13 +12,14 @@
 //         8  u64  sequence number of the operation on the communicator
 //        16  u64  Call::word()
 //        24  u64  Call::count
-//        32       payload: eager: the data of one put. announcement: ten u64,
-//                 {address, key} of input, output, scratch, then the distance of two lanes'
-//                 scratch and the offset of the shadow in it (before the shadow lie the lane's two
-//                 scratches, half of that offset each), then how many elements the sender gives to
-//                 the receiver, and how many it gets from it. The last two are 0 unless blocks have
-//                 a length per rank; then the input and the output are the blocks that these two
-//                 ranks exchange. The output's key may be kFetched. cell: {address, key}
+//        32       payload: eager: the data of one put. announcement: eleven u64,
+//                 {address, key} of input, output, scratch, then how long the scratch of an
+//                 instance is with its shadow, the offset of the shadow in it, and how many of
+//                 these each lane has, which its instances use in turn; then how many elements the
+//                 sender gives to the receiver, and how many it gets from it. The last two are 0
+//                 unless blocks have a length per rank; then the input and the output are the
+//                 blocks that these two ranks exchange. The output's key may be kFetched.
+//                 cell: {address, key}
 //
 // Integers are in network order.
 #pragma once
@@ -33,9 +34,9 @@
 
 namespace paceline::engine {
 
-inline constexpr std::uint8_t kMessageVersion = 2;
+inline constexpr std::uint8_t kMessageVersion = 3;
 inline constexpr std::size_t kHeaderBytes = 32;
-inline constexpr std::size_t kAnnouncementBytes = 80;
+inline constexpr std::size_t kAnnouncementBytes = 88;
 inline constexpr std::size_t kAddressBytes = 16;
 
 /// In place of the key of an output that peers cannot put into: its owner reads from their memory
@@ -102,26 +103,30 @@ struct Announcement {
   transport::RemoteAddress input = {};
   transport::RemoteAddress output = {};
   transport::RemoteAddress scratch = {};
-  std::uint64_t lane_stride = 0;    ///< bytes from one lane's scratch to the next one's
-  std::uint64_t shadow_offset = 0;  ///< bytes from the start of a lane's scratch to its shadow
+  std::uint64_t turn_stride = 0;    ///< bytes from one instance's scratch to the next one's
+  std::uint64_t shadow_offset = 0;  ///< bytes from the start of an instance's scratch to its shadow
+  std::uint64_t turns = 1;          ///< how many a lane has
   std::uint64_t given = 0;          ///< elements from the sender to the receiver
   std::uint64_t got = 0;            ///< and back
 
   void write(std::byte (&to)[kAnnouncementBytes]) const {
-    const std::uint64_t values[10] = {input.address,   input.key,   output.address, output.key,
-                                      scratch.address, scratch.key, lane_stride,    shadow_offset,
-                                      given,           got};
-    for (int i = 0; i < 10; ++i) {
+    const std::uint64_t values[kWords] = {
+        input.address, input.key,     output.address, output.key, scratch.address, scratch.key,
+        turn_stride,   shadow_offset, turns,          given,      got};
+    for (std::size_t i = 0; i < kWords; ++i) {
       const std::uint64_t v = network_order(values[i]);
       std::memcpy(to + 8 * i, &v, 8);
     }
   }
   static Announcement read(const std::byte* from) {
-    std::uint64_t v[10];
+    std::uint64_t v[kWords];
     std::memcpy(v, from, sizeof v);
     for (std::uint64_t& x : v) x = network_order(x);
-    return {{v[0], v[1]}, {v[2], v[3]}, {v[4], v[5]}, v[6], v[7], v[8], v[9]};
+    return {{v[0], v[1]}, {v[2], v[3]}, {v[4], v[5]}, v[6], v[7], v[8], v[9], v[10]};
   }
+
+ private:
+  static constexpr std::size_t kWords = kAnnouncementBytes / sizeof(std::uint64_t);
 };
 
 }  // namespace paceline::engine

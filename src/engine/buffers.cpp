@@ -19,14 +19,6 @@ std::uint64_t Engine::output_count(const Operation& operation) const {
                             : extents->end(collectives::Buffer::output);
 }
 
-// Scratch grows to the largest need. No operation runs while it does, and no peer writes into the
-// old one: it was only ever announced for operations that are finished.
-void Engine::reserve_scratch(std::size_t bytes) {
-  if (scratch_ != nullptr && scratch_->size() >= bytes) return;
-  scratch_ = nullptr;
-  scratch_ = registrar_->allocate(std::max<std::size_t>(bytes, 64 * 1024), Device::host());
-}
-
 // Where the steps cannot work on the caller's buffers, they get copies: staging.h says when.
 void Engine::stage(Operation& operation) {
   const Call& call = operation.call();
@@ -76,7 +68,7 @@ void Engine::combine(const Operation& operation, std::size_t count, bool last,
                      memory::Stores stores) {
   const Call& call = operation.call();
   if (call.op != ReduceOp::custom || sources_.size() == 1) {
-    return scratch_->kind().reduce(call.type, call.op, sources_, destinations_, count,
+    return scratch_.region()->kind().reduce(call.type, call.op, sources_, destinations_, count,
                                    last ? divisor() : 1, stores);
   }
   std::string thrown = "something that is not a std::exception";

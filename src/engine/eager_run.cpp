@@ -19,7 +19,7 @@ std::byte* EagerRun::base(Buffer buffer) const {
     case Buffer::scratch:
       break;
   }
-  return engine_.scratch_->data();
+  return operation_.scratch_;
 }
 
 bool EagerRun::advance() {

@@ -26,7 +26,8 @@ Engine::Engine(const PlanOptions& options, Nanoseconds timeout, Peers& peers,
       remembered_(std::max<std::size_t>(history, 1)),
       history_(history),
       message_history_(remembered_),
-      staging_(registrar_) {
+      scratch_(registrar_),
+      staging_(registrar_, options.lap_bytes) {
   edges_.resize(static_cast<std::size_t>(options.size));
 }
 
@@ -135,6 +136,7 @@ bool Engine::advance(Operation& operation) {
 bool Engine::link(Operation& operation) {
   const Plan& plan = *operation.plan_;
   if (operation.plan_ == linked_plan_) {
+    operation.scratch_ = scratch_.region()->data();
     stage(operation);
     operation.phase_ = Phase::running;
     return true;
@@ -152,20 +154,20 @@ bool Engine::link(Operation& operation) {
   }
   if (!all) return false;
 
-  const std::size_t lanes = static_cast<std::size_t>(plan.lanes());
-  reserve_scratch(plan.lane_stride() * lanes);
   stage(operation);
   if (plan.eager()) {
+    operation.scratch_ = scratch_.first(plan.scratch_bytes());  // nobody else's: no lines travel
     linked_plan_ = operation.plan_;
     operation.phase_ = Phase::running;
     return true;
   }
+  operation.scratch_ = scratch_.take(plan.scratch_bytes(), options_.lap_bytes);
   const Extents* extents = operation.given_.extents.get();
   operation.instances_ =
       extents == nullptr ? plan.instances()
                          : (extents->longest() + plan.instance_count() - 1) / plan.instance_count();
-  operation.lanes_.resize(lanes);
-  for (std::size_t l = 0; l < lanes; ++l) operation.lanes_[l].instance = l;
+  operation.lanes_.resize(static_cast<std::size_t>(plan.lanes()));
+  for (std::size_t l = 0; l < operation.lanes_.size(); ++l) operation.lanes_[l].instance = l;
   const std::size_t element = size_of(operation.call().type);
   const auto region_of = [&](const std::byte* pointer,
                              std::uint64_t count) -> std::shared_ptr<memory::Region> {

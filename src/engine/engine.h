@@ -31,6 +31,7 @@
 #include "engine/operation.h"
 #include "engine/plan.h"
 #include "engine/point_to_point.h"
+#include "engine/rotating_memory.h"
 #include "engine/staging.h"
 #include "engine/vitals.h"
 #include "memory/registrar.h"
@@ -108,7 +109,7 @@ class Engine {
   void fail(const Error& error);
 
   [[nodiscard]] std::size_t scratch_bytes() const {
-    return (scratch_ == nullptr ? 0 : scratch_->size()) + staging_.bytes() +
+    return scratch_.size() + staging_.bytes() +
            (cells_ == nullptr ? 0 : cells_->size()) + point_to_point_.bytes();
   }
   [[nodiscard]] bool idle() const { return first_ == nullptr && point_to_point_.idle(); }
@@ -164,7 +165,6 @@ class Engine {
   /// Combines sources_ into destinations_, which the caller has filled. `last`: gives results.
   void combine(const Operation& operation, std::size_t count, bool last,
                memory::Stores stores = memory::Stores::ordinary);
-  void reserve_scratch(std::size_t bytes);
   void stage(Operation& operation);
   void store(Operation& operation) const;
   [[nodiscard]] std::uint64_t input_count(const Operation& operation) const;
@@ -199,7 +199,7 @@ class Engine {
   /// The last small call for which links and scratch were found: they stay until the engine fails.
   std::shared_ptr<const Plan> linked_plan_;
 
-  std::shared_ptr<memory::Region> scratch_;
+  RotatingMemory scratch_;
   Staging staging_;
   CustomReduce custom_;
   /// One for each peer, in which it says where its ring is; made with the first link.

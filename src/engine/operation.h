@@ -101,6 +101,8 @@ class Operation final : public Completion {
   const std::byte* input_ = nullptr;
   std::byte* output_ = nullptr;
   bool staged_output_ = false;
+  /// No peer writes there any more when the operation has ended: it was announced for this one.
+  std::byte* scratch_ = nullptr;
   std::shared_ptr<Operation> next_;  ///< in the queue
   std::shared_ptr<Operation> before_;
   Phase phase_ = Phase::linking;

@@ -88,10 +88,18 @@ void Plan::make(const PlanOptions& options) {
                                                  std::string(to_string(call_.algorithm)));
   }
   const Blocks mine = blocks_of(call_.collective, options.rank, size_, call_.root);
-  shadow_offset_ = 2 * round_up(schedule_->scratch() * element, kLinePair);
-  lane_stride_ =
+  shadow_offset_ = round_up(schedule_->scratch() * element, kLinePair);
+  turn_stride_ =
       shadow_offset_ +
       round_up(static_cast<std::uint64_t>(mine.output) * instance_count_ * element, kLinePair);
+  // Two are what the schedules' proof is about; more than instances are of no use. Those of blocks
+  // with a length per rank are not known here.
+  const auto lanes = static_cast<std::uint64_t>(lanes_);
+  turns_ = std::max<std::size_t>(
+      2, options.lap_bytes / std::max<std::size_t>(turn_stride_ * lanes, kLinePair));
+  if (!call_.per_rank()) {
+    turns_ = std::min<std::size_t>(turns_, std::max<std::uint64_t>(1, (instances_ + lanes - 1) / lanes));
+  }
 }
 
 // Finds the peers, and whether the puts are short enough for messages. What the longest put of any

@@ -35,6 +35,9 @@ struct PlanOptions {
   /// From how many bytes of input and output together on results go past the caches
   /// (memory/stores.h), where they are stored straight into outputs. A rank's own affair.
   std::size_t streaming_bytes = std::numeric_limits<std::size_t>::max();
+  /// How many bytes of scratch are used before the same ones are used again
+  /// (rotating_memory.h). A rank's own affair.
+  std::size_t lap_bytes = 0;
   int lanes = 2;
   /// In place of segment_bytes and lanes; null: those. Outlives the engine.
   const collectives::Choices* choices = nullptr;
@@ -43,8 +46,8 @@ struct PlanOptions {
   std::shared_ptr<const collectives::Placement> placement = {};
 };
 
-/// What an instance may cover at most, over all chunks or blocks. Scratch is lanes times about
-/// twice this, so with many ranks the segments shrink instead of the scratch growing.
+/// What an instance may cover at most, over all chunks or blocks. Scratch is lanes times about four
+/// times this, so with many ranks the segments shrink instead of the scratch growing.
 inline constexpr std::size_t kMaxInstanceBytes = 8 * 1024 * 1024;
 
 class Plan {
@@ -90,13 +93,20 @@ class Plan {
   /// Elements of a rank's whole input and output.
   [[nodiscard]] std::uint64_t input_count(int rank) const { return total(rank).first; }
   [[nodiscard]] std::uint64_t output_count(int rank) const { return total(rank).second; }
-  /// Bytes of one lane's scratch: two of the schedule's, which the lane's instances use in turn,
-  /// then the shadow of the output.
-  [[nodiscard]] std::size_t lane_stride() const { return lane_stride_; }
+  /// Bytes of an instance's scratch: the schedule's, then the shadow of the output.
+  [[nodiscard]] std::size_t turn_stride() const { return turn_stride_; }
   [[nodiscard]] std::size_t shadow_offset() const { return shadow_offset_; }
-  /// Which of the two scratches an instance uses: 0 or 1.
-  [[nodiscard]] std::size_t turn(std::uint64_t instance) const {
-    return instance / static_cast<std::uint64_t>(lanes_) % 2;
+  /// How many scratches each lane has. Its instances use them in turn.
+  [[nodiscard]] std::size_t turns() const { return turns_; }
+  /// Of all lanes.
+  [[nodiscard]] std::size_t scratch_bytes() const {
+    return static_cast<std::size_t>(lanes_) * turns_ * turn_stride_;
+  }
+  /// Where an instance's scratch begins, in that of a rank with so many turns.
+  [[nodiscard]] std::uint64_t scratch_at(std::uint64_t instance, std::uint64_t turns,
+                                         std::uint64_t turn_stride) const {
+    const auto lanes = static_cast<std::uint64_t>(lanes_);
+    return (instance % lanes * turns + instance / lanes % turns) * turn_stride;
   }
 
  private:
@@ -121,8 +131,9 @@ class Plan {
   std::uint64_t instances_ = 1;
   std::uint64_t instance_count_ = 0;
   int lanes_ = 1;
-  std::size_t lane_stride_ = 0;
+  std::size_t turn_stride_ = 0;
   std::size_t shadow_offset_ = 0;
+  std::size_t turns_ = 1;
   std::vector<int> peers_;
   std::unique_ptr<const collectives::Schedule> schedule_;
 };

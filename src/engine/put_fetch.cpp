@@ -83,7 +83,7 @@ bool PutRun::put_reference(Edge& edge, const Step& step, const std::byte* source
       to_words({reinterpret_cast<std::uintptr_t>(source),
                 registration == nullptr ? transport::kNoKey : registration->key()}));
   if (edge.endpoint->put(lane, std::as_bytes(std::span(reference)), nullptr,
-                         remote(edge, step.target, true, lane, instance))) {
+                         remote(edge, step.target, true, instance))) {
     return true;
   }
   operation_.references_.pop_back();
@@ -97,7 +97,7 @@ bool PutRun::fetch(Edge& edge, const std::byte* reference, std::span<std::byte> 
   }
   const std::byte* mapped = edge.endpoint->map(source, target.size());
   if (mapped == nullptr) return false;
-  engine_.scratch_->kind().copy(target.data(), mapped, target.size());
+  engine_.scratch_.region()->kind().copy(target.data(), mapped, target.size());
   return true;
 }
 

@@ -7,25 +7,24 @@ namespace paceline::engine {
 
 using collectives::Buffer;
 using collectives::Slice;
-using transport::Lane;
 using transport::RemoteAddress;
 
-PutRun::Bases PutRun::mine(Lane lane, std::uint64_t instance) const {
+PutRun::Bases PutRun::mine(std::uint64_t instance) const {
   const Plan& plan = *operation_.plan_;
-  std::byte* start = engine_.scratch_->data() + lane * plan.lane_stride();
-  std::byte* scratch = start + plan.turn(instance) * (plan.shadow_offset() / 2);
+  std::byte* scratch =
+      operation_.scratch_ + plan.scratch_at(instance, plan.turns(), plan.turn_stride());
   // Steps never write to the input; the cast only lets one table serve sources and targets.
   return {const_cast<std::byte*>(operation_.input_), operation_.output_, scratch,
-          start + plan.shadow_offset(), true};
+          scratch + plan.shadow_offset(), true};
 }
 
-PutRun::Bases PutRun::theirs(const Edge& edge, Lane lane, std::uint64_t instance) const {
+PutRun::Bases PutRun::theirs(const Edge& edge, std::uint64_t instance) const {
   const auto shifted = [](std::byte* base, std::size_t by) {
     return base == nullptr ? nullptr : base + by;
   };
-  const std::size_t start = lane * edge.theirs.lane_stride;
-  const std::size_t turn = operation_.plan_->turn(instance) * (edge.theirs.shadow_offset / 2);
-  return {edge.input, edge.output, shifted(edge.scratch, start + turn),
+  const std::size_t start =
+      operation_.plan_->scratch_at(instance, edge.theirs.turns, edge.theirs.turn_stride);
+  return {edge.input, edge.output, shifted(edge.scratch, start),
           shifted(edge.scratch, start + edge.theirs.shadow_offset), false};
 }
 
@@ -73,14 +72,13 @@ std::byte* PutRun::at(const Bases& bases, const Slice& slice, std::uint64_t inst
   return bases.scratch + bytes(slice.offset);
 }
 
-RemoteAddress PutRun::remote(const Edge& edge, const Slice& slice, bool shadow, Lane lane,
+RemoteAddress PutRun::remote(const Edge& edge, const Slice& slice, bool shadow,
                              std::uint64_t instance) const {
   RemoteAddress a;
   if (slice.buffer == Buffer::scratch || shadow) {
     a = edge.theirs.scratch;
-    const std::uint64_t shadow_offset = edge.theirs.shadow_offset;
-    a.address += lane * edge.theirs.lane_stride + bytes(slice.offset) +
-                 (shadow ? shadow_offset : operation_.plan_->turn(instance) * (shadow_offset / 2));
+    a.address += operation_.plan_->scratch_at(instance, edge.theirs.turns, edge.theirs.turn_stride) +
+                 (shadow ? edge.theirs.shadow_offset : 0) + bytes(slice.offset);
     return a;
   }
   a = slice.buffer == Buffer::input ? edge.theirs.input : edge.theirs.output;
@@ -89,7 +87,7 @@ RemoteAddress PutRun::remote(const Edge& edge, const Slice& slice, bool shadow, 
 }
 
 const transport::Registration* PutRun::registration_of(const Edge& edge, Buffer buffer) const {
-  const memory::Region* region = engine_.scratch_.get();
+  const memory::Region* region = engine_.scratch_.region().get();
   if (buffer == Buffer::input) region = operation_.input_region_.get();
   if (buffer == Buffer::output) region = operation_.output_region_.get();
   return region == nullptr ? nullptr : region->registration(edge.transport);

@@ -54,9 +54,10 @@ Announcement PutRun::describe(const Edge& edge) const {
     a.got = extents_->got_from(edge.peer);
   }
   if (a.output.key == transport::kNoKey && fetches(edge)) a.output.key = kFetched;
-  a.scratch = address_of(engine_.scratch_->data(), engine_.scratch_.get(), edge.transport);
-  a.lane_stride = plan.lane_stride();
+  a.scratch = address_of(operation_.scratch_, engine_.scratch_.region().get(), edge.transport);
+  a.turn_stride = plan.turn_stride();
   a.shadow_offset = plan.shadow_offset();
+  a.turns = plan.turns();
   return a;
 }
 
@@ -100,8 +101,10 @@ bool PutRun::bound(Edge& edge) {
 void PutRun::bind(Edge& edge, const Announcement& announcement) {
   const bool maps = edge.endpoint->maps();
   const auto lanes = static_cast<std::uint64_t>(operation_.plan_->lanes());
-  require_scratch(edge, announcement.shadow_offset, announcement.lane_stride);
-  require_scratch(edge, announcement.lane_stride, kMostScratch / lanes);
+  require_scratch(edge, announcement.shadow_offset, announcement.turn_stride);
+  require_scratch(edge, 1, announcement.turns);
+  require_scratch(edge, announcement.turns, kMostScratch / lanes);
+  require_scratch(edge, announcement.turn_stride, kMostScratch / lanes / announcement.turns);
   if (extents_ != nullptr) compare_lengths(edge, announcement);
   edge.theirs = announcement;
   edge.reach.my_input = reach_of(edge.ours.input, maps);
@@ -165,7 +168,7 @@ bool PutRun::map(Edge& edge, Buffer buffer) {
       break;
   }
   return mapped(edge.scratch, edge.theirs.scratch,
-                edge.theirs.lane_stride * static_cast<std::size_t>(plan.lanes()));
+                edge.theirs.turn_stride * edge.theirs.turns * static_cast<std::size_t>(plan.lanes()));
 }
 
 // --- steps ---------------------------------------------------------------------------------------
@@ -226,7 +229,7 @@ bool PutRun::take(const Schedule& schedule, const Step& step, std::uint64_t i, L
     case StepKind::wait:
       return wait(step, lane, instance);
     case StepKind::reduce:
-      return reduce(schedule, step, i, lane, instance);
+      return reduce(schedule, step, i, instance);
     case StepKind::flush:
       return flushed();
   }
@@ -241,10 +244,10 @@ bool PutRun::put(const Step& step, Lane lane, std::uint64_t instance) {
   const std::uint64_t count = std::min(clipped(step.source, instance, engine_.options_.rank),
                                        clipped(step.target, instance, step.peer));
   if (!lowered.carries_data || count == 0) return edge.endpoint->signal(lane);
-  const std::byte* source = at(mine(lane, instance), step.source, instance);
+  const std::byte* source = at(mine(instance), step.source, instance);
   if (lowered.by_reference) return put_reference(edge, step, source, lane, instance);
   return edge.endpoint->put(lane, {source, bytes(count)}, registration_of(edge, step.source.buffer),
-                            remote(edge, step.target, lowered.into_shadow, lane, instance));
+                            remote(edge, step.target, lowered.into_shadow, instance));
 }
 
 bool PutRun::wait(const Step& step, Lane lane, std::uint64_t instance) {
@@ -254,7 +257,7 @@ bool PutRun::wait(const Step& step, Lane lane, std::uint64_t instance) {
   if (!bound(edge)) return false;
   if (edge.endpoint->arrived(lane) <= edge.consumed[lane]) return false;
   const std::uint64_t count = clipped(step.target, instance, engine_.options_.rank);
-  const Bases bases = mine(lane, instance);
+  const Bases bases = mine(instance);
   std::byte* const target = at(bases, step.target, instance);
   const std::byte* const shadow = bases.shadow + bytes(step.target.offset);
   switch (count == 0 ? LoweredWait::nothing
@@ -262,7 +265,7 @@ bool PutRun::wait(const Step& step, Lane lane, std::uint64_t instance) {
     case LoweredWait::nothing:
       break;
     case LoweredWait::copy:
-      engine_.scratch_->kind().copy(target, shadow, bytes(count));
+      engine_.scratch_.region()->kind().copy(target, shadow, bytes(count));
       break;
     case LoweredWait::fetch:
       if (!fetch(edge, shadow, {target, bytes(count)})) return false;
@@ -288,7 +291,7 @@ std::uint64_t PutRun::reduced(const Schedule& schedule, const Step& step, std::u
   return count;
 }
 
-bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i, Lane lane,
+bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
                     std::uint64_t instance) {
   const std::uint64_t count = reduced(schedule, step, i, instance);
   auto& sources = engine_.sources_;
@@ -296,7 +299,7 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
   sources.clear();
   destinations.clear();
   const int me = engine_.options_.rank;
-  const Bases own = mine(lane, instance);
+  const Bases own = mine(instance);
   for (int j = 0; j < step.sources && count != 0; ++j) {
     const Operand operand = schedule.source(i, j);
     if (operand.owner == me) {
@@ -309,9 +312,9 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
     if (collectives::lower_source(operand, reach(edge, instance)) == LoweredOperand::direct) {
       if (!map(edge, operand.slice.buffer)) return false;
       if (operand.slice.buffer == Buffer::scratch) {
-        require_scratch(edge, bytes(operand.slice.offset + count), edge.theirs.shadow_offset / 2);
+        require_scratch(edge, bytes(operand.slice.offset + count), edge.theirs.shadow_offset);
       }
-      sources.push_back(at(theirs(edge, lane, instance), operand.slice, instance));
+      sources.push_back(at(theirs(edge, instance), operand.slice, instance));
     } else {
       sources.push_back(at(own, operand.fallback, instance));
     }
@@ -331,15 +334,15 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
       case LoweredOperand::direct:
         if (!map(edge, operand.slice.buffer)) return false;
         if (operand.slice.buffer == Buffer::scratch) {
-          require_scratch(edge, bytes(operand.slice.offset + count), edge.theirs.shadow_offset / 2);
+          require_scratch(edge, bytes(operand.slice.offset + count), edge.theirs.shadow_offset);
         }
-        destinations.push_back(at(theirs(edge, lane, instance), operand.slice, instance));
+        destinations.push_back(at(theirs(edge, instance), operand.slice, instance));
         break;
       case LoweredOperand::shadow:
         if (!map(edge, Buffer::scratch)) return false;
         require_scratch(edge, bytes(operand.slice.offset + count),
-                        edge.theirs.lane_stride - edge.theirs.shadow_offset);
-        destinations.push_back(theirs(edge, lane, instance).shadow + bytes(operand.slice.offset));
+                        edge.theirs.turn_stride - edge.theirs.shadow_offset);
+        destinations.push_back(theirs(edge, instance).shadow + bytes(operand.slice.offset));
         straight = false;  // from there the peer copies it at once
         break;
       case LoweredOperand::fallback:

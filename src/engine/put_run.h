@@ -24,7 +24,7 @@ class PutRun {
 
  private:
   /// Where my buffers are, or those of a peer that are mapped here. Scratch and shadow are those of
-  /// a lane and instance, input and output the whole ones.
+  /// an instance, input and output the whole ones.
   struct Bases {
     std::byte* input;
     std::byte* output;
@@ -59,13 +59,13 @@ class PutRun {
                                       const collectives::Step& step, std::uint64_t i,
                                       std::uint64_t instance) const;
   bool reduce(const collectives::Schedule& schedule, const collectives::Step& step, std::uint64_t i,
-              transport::Lane lane, std::uint64_t instance);
+              std::uint64_t instance);
   [[nodiscard]] memory::Stores stores() const;
   bool flushed();
 
   [[nodiscard]] std::size_t bytes(std::uint64_t elements) const { return elements * element_; }
-  [[nodiscard]] Bases mine(transport::Lane lane, std::uint64_t instance) const;
-  [[nodiscard]] Bases theirs(const Edge& edge, transport::Lane lane, std::uint64_t instance) const;
+  [[nodiscard]] Bases mine(std::uint64_t instance) const;
+  [[nodiscard]] Bases theirs(const Edge& edge, std::uint64_t instance) const;
   [[nodiscard]] std::uint64_t element(const collectives::Slice& slice, std::uint64_t instance,
                                       bool is_mine) const;
   [[nodiscard]] std::uint64_t clipped(const collectives::Slice& slice, std::uint64_t instance,
@@ -74,8 +74,7 @@ class PutRun {
   [[nodiscard]] std::byte* at(const Bases& bases, const collectives::Slice& slice,
                               std::uint64_t instance) const;
   [[nodiscard]] transport::RemoteAddress remote(const Edge& edge, const collectives::Slice& slice,
-                                                bool shadow, transport::Lane lane,
-                                                std::uint64_t instance) const;
+                                                bool shadow, std::uint64_t instance) const;
   [[nodiscard]] const transport::Registration* registration_of(const Edge& edge,
                                                                collectives::Buffer buffer) const;
 

@@ -7,14 +7,6 @@
 
 namespace paceline::engine {
 
-std::byte* Staging::room(std::shared_ptr<memory::Region>& region, std::size_t bytes) {
-  if (region == nullptr || region->size() < bytes) {
-    region = nullptr;
-    region = registrar_->allocate(std::max<std::size_t>(bytes, 64), Device::host());
-  }
-  return region->data();
-}
-
 void Staging::load(const Piece& piece, std::byte* copy) {
   memory::kind_of(piece.memory).copy(copy + piece.offset, piece.memory, piece.bytes);
 }

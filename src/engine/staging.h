@@ -15,7 +15,7 @@
 #include <memory>
 #include <vector>
 
-#include "memory/registrar.h"
+#include "engine/rotating_memory.h"
 #include "paceline/types.h"
 
 namespace paceline::engine {
@@ -34,16 +34,15 @@ struct Pieces {
 /// Threads: the owner of progress only.
 class Staging {
  public:
-  explicit Staging(std::shared_ptr<memory::Registrar> registrar)
-      : registrar_(std::move(registrar)) {}
+  /// `lap`: how many bytes are used before the same ones are used again.
+  Staging(const std::shared_ptr<memory::Registrar>& registrar, std::size_t lap)
+      : lap_(lap), input_(registrar), output_(registrar) {}
 
   /// Room for an input or an output of so many bytes; what it held is lost.
-  std::byte* input(std::size_t bytes) { return room(input_, bytes); }
-  std::byte* output(std::size_t bytes) { return room(output_, bytes); }
+  std::byte* input(std::size_t bytes) { return input_.take(bytes, lap_); }
+  std::byte* output(std::size_t bytes) { return output_.take(bytes, lap_); }
   /// Held at the moment.
-  [[nodiscard]] std::size_t bytes() const {
-    return (input_ == nullptr ? 0 : input_->size()) + (output_ == nullptr ? 0 : output_->size());
-  }
+  [[nodiscard]] std::size_t bytes() const { return input_.size() + output_.size(); }
 
   /// Into the copy and back, by whoever can touch the piece's memory.
   static void load(const Piece& piece, std::byte* copy);
@@ -52,11 +51,9 @@ class Staging {
   static void scale(std::byte* copy, std::size_t count, DataType type, double factor);
 
  private:
-  std::byte* room(std::shared_ptr<memory::Region>& region, std::size_t bytes);
-
-  std::shared_ptr<memory::Registrar> registrar_;
-  std::shared_ptr<memory::Region> input_;
-  std::shared_ptr<memory::Region> output_;
+  std::size_t lap_;
+  RotatingMemory input_;
+  RotatingMemory output_;
 };
 
 }  // namespace paceline::engine

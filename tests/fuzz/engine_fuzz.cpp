@@ -209,9 +209,10 @@ class World final : public Peers {
   }
   Announcement announcement(Input& input) const {
     Announcement told{place(input), place(input), place(input), 0, 0};
-    told.lane_stride = input.word();
+    told.turn_stride = input.word();
     told.shadow_offset = input.word();
-    if (input.byte() == 1) told.lane_stride = ~told.lane_stride;
+    told.turns = input.byte();
+    if (input.byte() == 1) told.turn_stride = ~told.turn_stride;
     if (input.byte() == 1) told.shadow_offset = ~told.shadow_offset;
     return told;
   }
