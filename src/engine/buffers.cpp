@@ -65,11 +65,11 @@ void Engine::store(Operation& operation) const {
 }
 
 void Engine::combine(const Operation& operation, std::size_t count, bool last,
-                     memory::Stores stores) {
+                     std::size_t streamed) {
   const Call& call = operation.call();
   if (call.op != ReduceOp::custom || sources_.size() == 1) {
     return scratch_.region()->kind().reduce(call.type, call.op, sources_, destinations_, count,
-                                   last ? divisor() : 1, stores);
+                                            last ? divisor() : 1, streamed);
   }
   std::string thrown = "something that is not a std::exception";
   try {

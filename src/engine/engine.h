@@ -109,8 +109,8 @@ class Engine {
   void fail(const Error& error);
 
   [[nodiscard]] std::size_t scratch_bytes() const {
-    return scratch_.size() + staging_.bytes() +
-           (cells_ == nullptr ? 0 : cells_->size()) + point_to_point_.bytes();
+    return scratch_.size() + staging_.bytes() + (cells_ == nullptr ? 0 : cells_->size()) +
+           point_to_point_.bytes();
   }
   [[nodiscard]] bool idle() const { return first_ == nullptr && point_to_point_.idle(); }
   /// The operation that is running; null if none is.
@@ -163,8 +163,7 @@ class Engine {
   /// "Results".
   [[nodiscard]] std::uint32_t divisor() const { return static_cast<std::uint32_t>(options_.size); }
   /// Combines sources_ into destinations_, which the caller has filled. `last`: gives results.
-  void combine(const Operation& operation, std::size_t count, bool last,
-               memory::Stores stores = memory::Stores::ordinary);
+  void combine(const Operation& operation, std::size_t count, bool last, std::size_t streamed = 0);
   void stage(Operation& operation);
   void store(Operation& operation) const;
   [[nodiscard]] std::uint64_t input_count(const Operation& operation) const;

@@ -167,8 +167,9 @@ bool PutRun::map(Edge& edge, Buffer buffer) {
     case Buffer::scratch:
       break;
   }
-  return mapped(edge.scratch, edge.theirs.scratch,
-                edge.theirs.turn_stride * edge.theirs.turns * static_cast<std::size_t>(plan.lanes()));
+  return mapped(
+      edge.scratch, edge.theirs.scratch,
+      edge.theirs.turn_stride * edge.theirs.turns * static_cast<std::size_t>(plan.lanes()));
 }
 
 // --- steps ---------------------------------------------------------------------------------------
@@ -265,7 +266,9 @@ bool PutRun::wait(const Step& step, Lane lane, std::uint64_t instance) {
     case LoweredWait::nothing:
       break;
     case LoweredWait::copy:
-      engine_.scratch_.region()->kind().copy(target, shadow, bytes(count));
+      engine_.scratch_.region()->kind().copy(
+          target, shadow, bytes(count),
+          streams() ? memory::Stores::streaming : memory::Stores::ordinary);
       break;
     case LoweredWait::fetch:
       if (!fetch(edge, shadow, {target, bytes(count)})) return false;
@@ -319,12 +322,17 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
       sources.push_back(at(own, operand.fallback, instance));
     }
   }
-  bool straight = true;
+  std::size_t outputs = 0;  // among the destinations, the first ones
+  const auto add = [&](std::byte* place, bool output) {
+    destinations.insert(
+        output ? destinations.begin() + static_cast<std::ptrdiff_t>(outputs++) : destinations.end(),
+        place);
+  };
   for (int j = 0; j < step.destinations && count != 0; ++j) {
     const Operand operand = schedule.destination(i, j);
-    straight = straight && operand.slice.buffer == Buffer::output;
+    const bool output = operand.slice.buffer == Buffer::output;
     if (operand.owner == me) {
-      destinations.push_back(at(own, operand.slice, instance));
+      add(at(own, operand.slice, instance), output);
       continue;
     }
     Edge& edge = engine_.edge(operand.owner);
@@ -336,14 +344,13 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
         if (operand.slice.buffer == Buffer::scratch) {
           require_scratch(edge, bytes(operand.slice.offset + count), edge.theirs.shadow_offset);
         }
-        destinations.push_back(at(theirs(edge, instance), operand.slice, instance));
+        add(at(theirs(edge, instance), operand.slice, instance), output);
         break;
       case LoweredOperand::shadow:
         if (!map(edge, Buffer::scratch)) return false;
         require_scratch(edge, bytes(operand.slice.offset + count),
                         edge.theirs.turn_stride - edge.theirs.shadow_offset);
-        destinations.push_back(theirs(edge, instance).shadow + bytes(operand.slice.offset));
-        straight = false;  // from there the peer copies it at once
+        add(theirs(edge, instance).shadow + bytes(operand.slice.offset), false);
         break;
       case LoweredOperand::fallback:
       case LoweredOperand::dropped:
@@ -353,18 +360,19 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
   if (destinations.empty()) return true;
   const bool last =
       operation_.call().op == ReduceOp::avg && collectives::gives_results(schedule, i);
-  engine_.combine(operation_, count, last, straight ? stores() : memory::Stores::ordinary);
+  engine_.combine(operation_, count, last, streams() ? outputs : 0);
   return true;
 }
 
-// Of results that are stored straight into outputs and that nobody will find in a cache. In place a
-// cache has just loaded the very lines.
-memory::Stores PutRun::stores() const {
-  if (operation_.input_ == operation_.output_) return memory::Stores::ordinary;
-  const std::uint64_t touched =
-      bytes(engine_.input_count(operation_) + engine_.output_count(operation_));
-  return touched >= engine_.options_.streaming_bytes ? memory::Stores::streaming
-                                                     : memory::Stores::ordinary;
+// Whether what goes into outputs is stored past the caches: if it is too long to be found in one
+// later, and nobody needs it before the end. A reduction in place has just loaded the very lines
+// into a cache.
+bool PutRun::streams() const {
+  const Call& call = operation_.call();
+  if (call.algorithm != Algorithm::direct) return false;  // others pass on what they have got
+  if (reduces(call.collective) && operation_.input_ == operation_.output_) return false;
+  return bytes(engine_.input_count(operation_) + engine_.output_count(operation_)) >=
+         engine_.options_.streaming_bytes;
 }
 
 bool PutRun::flushed() {

@@ -60,7 +60,7 @@ class PutRun {
                                       std::uint64_t instance) const;
   bool reduce(const collectives::Schedule& schedule, const collectives::Step& step, std::uint64_t i,
               std::uint64_t instance);
-  [[nodiscard]] memory::Stores stores() const;
+  [[nodiscard]] bool streams() const;
   bool flushed();
 
   [[nodiscard]] std::size_t bytes(std::uint64_t elements) const { return elements * element_; }

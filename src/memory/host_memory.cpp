@@ -103,11 +103,13 @@ class HostMemory final : public MemoryKind {
 
   void reduce(DataType type, ReduceOp op, std::span<const std::byte* const> sources,
               std::span<std::byte* const> destinations, std::size_t count, std::uint32_t divisor,
-              Stores stores) const override {
-    memory::reduce(type, op, sources, destinations, count, divisor, stores);
+              std::size_t streamed) const override {
+    memory::reduce(type, op, sources, destinations, count, divisor, streamed);
   }
 
-  void copy(std::byte* destination, const std::byte* source, std::size_t bytes) const override {
+  void copy(std::byte* destination, const std::byte* source, std::size_t bytes,
+            Stores stores) const override {
+    if (stores == Stores::streaming) return stream_bytes(destination, source, bytes);
     copy_bytes(destination, source, bytes);
   }
 };

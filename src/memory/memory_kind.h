@@ -38,12 +38,13 @@ class MemoryKind {
   virtual void sever(Allocation& allocation) const noexcept = 0;
 
   /// destinations[j][i] = sources[0][i] op sources[1][i] op ..., in that order; one source: a
-  /// copy. avg divides the sum by `divisor`. A destination may be equal to a source. `stores`: a
-  /// hint.
+  /// copy. avg divides the sum by `divisor`. A destination may be equal to a source. How the first
+  /// `streamed` destinations are stored, and what is copied: a hint (stores.h).
   virtual void reduce(DataType type, ReduceOp op, std::span<const std::byte* const> sources,
                       std::span<std::byte* const> destinations, std::size_t count,
-                      std::uint32_t divisor, Stores stores) const = 0;
-  virtual void copy(std::byte* destination, const std::byte* source, std::size_t bytes) const = 0;
+                      std::uint32_t divisor, std::size_t streamed) const = 0;
+  virtual void copy(std::byte* destination, const std::byte* source, std::size_t bytes,
+                    Stores stores = Stores::ordinary) const = 0;
 };
 
 namespace detail {

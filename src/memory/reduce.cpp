@@ -37,9 +37,9 @@ void copy(const ReduceCall& call) {
 }  // namespace
 
 void reduce(DataType type, ReduceOp op, Sources sources, Destinations destinations,
-            std::size_t count, std::uint32_t divisor, Stores stores) {
-  const ReduceCall call{type,  op, sources, destinations, count, op == ReduceOp::avg ? divisor : 1,
-                        stores};
+            std::size_t count, std::uint32_t divisor, std::size_t streamed) {
+  const ReduceCall call{
+      type, op, sources, destinations, count, op == ReduceOp::avg ? divisor : 1, streamed};
   check(call);
   if (count == 0) return;
   if (sources.size() == 1 && call.divisor == 1) return copy(call);

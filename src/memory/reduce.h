@@ -6,7 +6,6 @@
 #include <span>
 #include <string_view>
 
-#include "memory/stores.h"
 #include "paceline/types.h"
 
 namespace paceline::memory {
@@ -25,10 +24,13 @@ using Destinations = std::span<std::byte* const>;
 /// Pointers are aligned to the element. A destination may be exactly a source; other overlaps, of
 /// a destination with a source or of two destinations, are not allowed.
 ///
+/// The first `streamed` destinations are stored past the caches (stores.h). A hint, which float32
+/// and float64 heed where those destinations begin equally far behind a cache line.
+///
 /// The bits of the result depend on the operands alone, not on the instruction set, alignment or
 /// count; only which NaN of several comes out is left open, for float32 and float64.
 void reduce(DataType type, ReduceOp op, Sources sources, Destinations destinations,
-            std::size_t count, std::uint32_t divisor = 1, Stores stores = Stores::ordinary);
+            std::size_t count, std::uint32_t divisor = 1, std::size_t streamed = 0);
 
 /// The instruction set in use on this machine, e.g. "AVX3".
 std::string_view reduce_instruction_set();

@@ -18,7 +18,7 @@ struct ReduceCall {
   Destinations destinations;
   std::size_t count;
   std::uint32_t divisor;  ///< avg's; 1 for all others
-  Stores stores;
+  std::size_t streamed;
 };
 
 void reduce_floats(const ReduceCall& call);    ///< float32, float64

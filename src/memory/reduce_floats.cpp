@@ -19,23 +19,23 @@ namespace {
 
 template <class T>
 void RunType(const ReduceCall& call) {
-  const auto& [type, op, sources, destinations, count, divisor, stores] = call;
+  const auto& [type, op, sources, destinations, count, divisor, streamed] = call;
   switch (op) {
     case ReduceOp::prod:
-      return run_shaped<Plain<T>, Prod>(sources, destinations, count, stores);
+      return run_shaped<Plain<T>, Prod>(sources, destinations, count, streamed);
     case ReduceOp::min:
-      return run_shaped<Plain<T>, Min>(sources, destinations, count, stores);
+      return run_shaped<Plain<T>, Min>(sources, destinations, count, streamed);
     case ReduceOp::max:
-      return run_shaped<Plain<T>, Max>(sources, destinations, count, stores);
+      return run_shaped<Plain<T>, Max>(sources, destinations, count, streamed);
     case ReduceOp::avg:
       if (divisor != 1) {
         return run_any<Plain<T>, Sum>(sources, destinations, count,
-                                      Divide<T>{static_cast<T>(divisor)}, stores);
+                                      Divide<T>{static_cast<T>(divisor)}, streamed);
       }
       [[fallthrough]];
     case ReduceOp::sum:
     case ReduceOp::premul_sum:
-      return run_shaped<Plain<T>, Sum>(sources, destinations, count, stores);
+      return run_shaped<Plain<T>, Sum>(sources, destinations, count, streamed);
     case ReduceOp::band:
     case ReduceOp::bor:
     case ReduceOp::bxor:

@@ -11,7 +11,7 @@
 // (reduce_formats.h), how two are combined the Op's, and what is done once to the result the
 // Finish's.
 //
-// Streaming stores (Stores::streaming) spare memory the reading of lines that are about to be
+// Streaming stores (stores.h) spare memory the reading of lines that are about to be
 // overwritten. Of what the next reader would have found in a cache they lose a third to six times
 // the time, so the caller says where they are worth it.
 #include "memory/reduce_targets.h"
@@ -19,7 +19,9 @@
 #include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "memory/reduce.h"
 
@@ -105,18 +107,19 @@ class Kernel {
  public:
   using Stored = typename Format::Stored;
 
-  Kernel(Sources sources, Destinations destinations, Finish finish,
-         Stores stores = Stores::ordinary)
+  Kernel(Sources sources, Destinations destinations, Finish finish, std::size_t streamed = 0)
       : sources_(sources),
         destinations_(destinations),
         finish_(finish),
-        streaming_(kCanStream && stores == Stores::streaming && all_aligned(destinations)) {}
+        streamed_(kCanStream && alike(destinations, streamed) ? streamed : 0) {}
 
   void run(std::size_t count) const {
     const hn::ScalableTag<typename Format::Lane> d;
     const std::size_t n = hn::Lanes(d);
     std::size_t i = 0;
-    if (streaming_) {
+    if (streamed_ != 0) {
+      const hn::CappedTag<typename Format::Lane, 1> one;
+      for (const std::size_t head = std::min(count, before_line()); i < head; ++i) vector(one, i);
       for (; i + 4 * n <= count; i += 4 * n) block<kCanStream>(d, i);
       hwy::FlushStream();  // or whoever is told that it is there would not find it
     } else {
@@ -137,11 +140,19 @@ class Kernel {
   static constexpr bool kCanStream = requires(hn::ScalableTag<typename Format::Lane> d, Stored* p) {
     Format::stream(d, hn::Zero(d), p);
   };
-  static bool all_aligned(Destinations destinations) {
-    constexpr std::uintptr_t kLine = 64;  // no vector is longer
-    std::uintptr_t bits = 0;
-    for (const std::byte* at : destinations) bits |= reinterpret_cast<std::uintptr_t>(at);
-    return bits % kLine == 0;
+  static constexpr std::uintptr_t kLine = 64;  // no vector is longer
+  static std::uintptr_t behind_line(const std::byte* at) {
+    return reinterpret_cast<std::uintptr_t>(at) % kLine;
+  }
+  static bool alike(Destinations destinations, std::size_t streamed) {
+    for (std::size_t j = 1; j < streamed; ++j) {
+      if (behind_line(destinations[j]) != behind_line(destinations[0])) return false;
+    }
+    return true;
+  }
+  // Elements of what is streamed until a cache line begins.
+  HWY_INLINE std::size_t before_line() const {
+    return (kLine - behind_line(destinations_[0])) % kLine / sizeof(Stored);
   }
 
   HWY_INLINE std::size_t sources() const { return K != 0 ? K : sources_.size(); }
@@ -184,11 +195,13 @@ class Kernel {
     const auto r3 = Format::pack(d, finish_(d, v3));
     for (std::size_t j = 0; j < destinations(); ++j) {
       Stored* const t = destination(j) + i;
-      if constexpr (kStream) {
-        Format::stream(d, r0, t);
-        Format::stream(d, r1, t + n);
-        Format::stream(d, r2, t + 2 * n);
-        Format::stream(d, r3, t + 3 * n);
+      if (kStream && j < streamed_) {
+        if constexpr (kCanStream) {
+          Format::stream(d, r0, t);
+          Format::stream(d, r1, t + n);
+          Format::stream(d, r2, t + 2 * n);
+          Format::stream(d, r3, t + 3 * n);
+        }
       } else {
         Format::store(d, r0, t);
         Format::store(d, r1, t + n);
@@ -201,27 +214,27 @@ class Kernel {
   const Sources sources_;
   const Destinations destinations_;
   const Finish finish_;
-  const bool streaming_;
+  const std::size_t streamed_;
 };
 
 // Any number of sources and destinations.
 template <class Format, class Op, class Finish = AsIs>
 void run_any(Sources sources, Destinations destinations, std::size_t count, Finish finish = {},
-             Stores stores = Stores::ordinary) {
-  Kernel<Format, Op, Finish, 0, 0>(sources, destinations, finish, stores).run(count);
+             std::size_t streamed = 0) {
+  Kernel<Format, Op, Finish, 0, 0>(sources, destinations, finish, streamed).run(count);
 }
 
 // The shapes of ring and recursive doubling (two sources, one destination or two) get code of their
 // own; in the first cache, where small messages live, it was at times a tenth faster.
 template <class Format, class Op>
 void run_shaped(Sources sources, Destinations destinations, std::size_t count,
-                Stores stores = Stores::ordinary) {
+                std::size_t streamed = 0) {
   if (sources.size() == 2 && destinations.size() == 1) {
-    Kernel<Format, Op, AsIs, 2, 1>(sources, destinations, {}, stores).run(count);
+    Kernel<Format, Op, AsIs, 2, 1>(sources, destinations, {}, streamed).run(count);
   } else if (sources.size() == 2 && destinations.size() == 2) {
-    Kernel<Format, Op, AsIs, 2, 2>(sources, destinations, {}, stores).run(count);
+    Kernel<Format, Op, AsIs, 2, 2>(sources, destinations, {}, streamed).run(count);
   } else {
-    run_any<Format, Op>(sources, destinations, count, {}, stores);
+    run_any<Format, Op>(sources, destinations, count, {}, streamed);
   }
 }
 

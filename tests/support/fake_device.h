@@ -60,10 +60,11 @@ class FakeDevice final : public memory::MemoryKind {
   void sever(memory::Allocation&) const noexcept override {}
 
   void reduce(DataType, ReduceOp, std::span<const std::byte* const>, std::span<std::byte* const>,
-              std::size_t, std::uint32_t, memory::Stores) const override {
+              std::size_t, std::uint32_t, std::size_t) const override {
     throw Error(ErrorCode::unsupported, "the fake device cannot compute");
   }
-  void copy(std::byte* destination, const std::byte* source, std::size_t bytes) const override {
+  void copy(std::byte* destination, const std::byte* source, std::size_t bytes,
+            memory::Stores) const override {
     if (bytes == 0) return;
     std::byte* const to = behind(destination);
     const std::byte* const from = behind(source);
