@@ -297,15 +297,28 @@ std::uint64_t PutRun::reduced(const Schedule& schedule, const Step& step, std::u
 bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
                     std::uint64_t instance) {
   const std::uint64_t count = reduced(schedule, step, i, instance);
+  engine_.sources_.clear();
+  engine_.destinations_.clear();
+  if (count == 0) return true;
+  std::size_t streamed = 0;
+  if (!find_sources(schedule, step, i, instance, count) ||
+      !find_destinations(schedule, step, i, instance, count, streamed)) {
+    return false;
+  }
+  if (engine_.destinations_.empty()) return true;
+  const bool last =
+      operation_.call().op == ReduceOp::avg && collectives::gives_results(schedule, i);
+  engine_.combine(operation_, count, last, streamed);
+  return true;
+}
+
+bool PutRun::find_sources(const Schedule& schedule, const Step& step, std::uint64_t i,
+                          std::uint64_t instance, std::uint64_t count) {
   auto& sources = engine_.sources_;
-  auto& destinations = engine_.destinations_;
-  sources.clear();
-  destinations.clear();
-  const int me = engine_.options_.rank;
   const Bases own = mine(instance);
-  for (int j = 0; j < step.sources && count != 0; ++j) {
+  for (int j = 0; j < step.sources; ++j) {
     const Operand operand = schedule.source(i, j);
-    if (operand.owner == me) {
+    if (operand.owner == engine_.options_.rank) {
       sources.push_back(at(own, operand.slice, instance));
       continue;
     }
@@ -322,16 +335,24 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
       sources.push_back(at(own, operand.fallback, instance));
     }
   }
-  std::size_t outputs = 0;  // among the destinations, the first ones
-  const auto add = [&](std::byte* place, bool output) {
-    destinations.insert(
-        output ? destinations.begin() + static_cast<std::ptrdiff_t>(outputs++) : destinations.end(),
-        place);
+  return true;
+}
+
+// Those that are stored past the caches come first; `streamed` counts them.
+bool PutRun::find_destinations(const Schedule& schedule, const Step& step, std::uint64_t i,
+                               std::uint64_t instance, std::uint64_t count, std::size_t& streamed) {
+  auto& destinations = engine_.destinations_;
+  const auto add = [&](std::byte* place, bool past_caches) {
+    const auto before = past_caches ? destinations.begin() + static_cast<std::ptrdiff_t>(streamed++)
+                                    : destinations.end();
+    destinations.insert(before, place);
   };
-  for (int j = 0; j < step.destinations && count != 0; ++j) {
+  const Bases own = mine(instance);
+  const bool long_output = streams();
+  for (int j = 0; j < step.destinations; ++j) {
     const Operand operand = schedule.destination(i, j);
-    const bool output = operand.slice.buffer == Buffer::output;
-    if (operand.owner == me) {
+    const bool output = operand.slice.buffer == Buffer::output && long_output;
+    if (operand.owner == engine_.options_.rank) {
       add(at(own, operand.slice, instance), output);
       continue;
     }
@@ -344,23 +365,20 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
         if (operand.slice.buffer == Buffer::scratch) {
           require_scratch(edge, bytes(operand.slice.offset + count), edge.theirs.shadow_offset);
         }
-        add(at(theirs(edge, instance), operand.slice, instance), output);
+        add(at(theirs(edge, instance), operand.slice, instance),
+            output || edge.endpoint->streams());
         break;
       case LoweredOperand::shadow:
         if (!map(edge, Buffer::scratch)) return false;
         require_scratch(edge, bytes(operand.slice.offset + count),
                         edge.theirs.turn_stride - edge.theirs.shadow_offset);
-        add(theirs(edge, instance).shadow + bytes(operand.slice.offset), false);
+        add(theirs(edge, instance).shadow + bytes(operand.slice.offset), edge.endpoint->streams());
         break;
       case LoweredOperand::fallback:
       case LoweredOperand::dropped:
         break;
     }
   }
-  if (destinations.empty()) return true;
-  const bool last =
-      operation_.call().op == ReduceOp::avg && collectives::gives_results(schedule, i);
-  engine_.combine(operation_, count, last, streams() ? outputs : 0);
   return true;
 }
 
@@ -369,7 +387,8 @@ bool PutRun::reduce(const Schedule& schedule, const Step& step, std::uint64_t i,
 // into a cache.
 bool PutRun::streams() const {
   const Call& call = operation_.call();
-  if (call.algorithm != Algorithm::direct) return false;  // others pass on what they have got
+  // With more than two, others than direct pass on what they have got.
+  if (call.algorithm != Algorithm::direct && engine_.options_.size > 2) return false;
   if (reduces(call.collective) && operation_.input_ == operation_.output_) return false;
   return bytes(engine_.input_count(operation_) + engine_.output_count(operation_)) >=
          engine_.options_.streaming_bytes;

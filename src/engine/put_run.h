@@ -60,6 +60,11 @@ class PutRun {
                                       std::uint64_t instance) const;
   bool reduce(const collectives::Schedule& schedule, const collectives::Step& step, std::uint64_t i,
               std::uint64_t instance);
+  bool find_sources(const collectives::Schedule& schedule, const collectives::Step& step,
+                    std::uint64_t i, std::uint64_t instance, std::uint64_t count);
+  bool find_destinations(const collectives::Schedule& schedule, const collectives::Step& step,
+                         std::uint64_t i, std::uint64_t instance, std::uint64_t count,
+                         std::size_t& streamed);
   [[nodiscard]] bool streams() const;
   bool flushed();
 

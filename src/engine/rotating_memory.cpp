@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/layout.h"
-#include "memory/caches.h"
+#include "base/caches.h"
 #include "paceline/types.h"
 
 namespace paceline::engine {
@@ -22,7 +22,7 @@ constexpr std::size_t kUsualSecondCache = 1024 * 1024;
 }  // namespace
 
 std::size_t lap_past_second_cache() {
-  const std::size_t second = memory::caches().second;
+  const std::size_t second = caches().second;
   return kCachesInALap * (second == 0 ? kUsualSecondCache : second);
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/copy.h"
 #include "base/layout.h"
+#include "base/stream_bytes.h"
 #include "memory/memory_kind.h"
 #include "memory/reduce.h"
 #include "paceline/error.h"

@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "memory/caches.h"
+#include "base/caches.h"
 
 namespace paceline::memory {
 

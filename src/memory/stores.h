@@ -10,10 +10,6 @@ namespace paceline::memory {
 /// overwritten; for what is too long to be found in a cache anyway.
 enum class Stores : std::uint8_t { ordinary, streaming };
 
-/// A copy with streaming stores; the ends, up to whole cache lines, with ordinary ones. Whoever is
-/// told of it afterwards finds it.
-void stream_bytes(std::byte* target, const std::byte* source, std::size_t bytes);
-
 /// From how many bytes on streaming is worth it, of all that a rank reads and writes in a call:
 /// half of the last cache. Measured with one of 32 MiB; nowhere (the largest number) if there is
 /// none.

@@ -132,6 +132,9 @@ class Endpoint {
     (void)remote, (void)length;
     return nullptr;
   }
+  /// Whether what is stored through map() is sooner with the peer, all in all, if the stores go past
+  /// this core's caches. May change from call to call; put() sees to it by itself.
+  [[nodiscard]] virtual bool streams() const { return false; }
   /// True if get() works with this peer, and that for any memory of its process, registered or
   /// not (kNoKey).
   [[nodiscard]] virtual bool can_get() const { return false; }

@@ -15,6 +15,7 @@
 #include "transport_shm/inbox.h"
 #include "transport_shm/mapping.h"
 #include "transport_shm/peer_regions.h"
+#include "transport_shm/store_pace.h"
 
 namespace paceline::transport::shm {
 
@@ -61,6 +62,7 @@ class ShmEndpoint final : public Endpoint {
 
   bool maps() const override { return true; }
   std::byte* map(RemoteAddress remote, std::size_t length) override;
+  bool streams() const override { return pace_.streams(); }
   bool can_get() const override { return can_get_; }
   bool get_beats_copies() const override { return can_get_ && shm::get_beats_copies(); }
   bool get(std::span<std::byte> target, RemoteAddress source) override;
@@ -111,6 +113,7 @@ class ShmEndpoint final : public Endpoint {
   std::uint64_t posted_[kMaxLanes] = {};
   std::uint64_t frames_read_ = 0;
   PeerRegions regions_;
+  StorePace pace_{store_limits()};
 
   ShmCore& core_;
   ControlSocket socket_;

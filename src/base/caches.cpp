@@ -1,10 +1,10 @@
-#include "memory/caches.h"
+#include "base/caches.h"
 
 #include <unistd.h>
 
 #include <fstream>
 
-namespace paceline::memory {
+namespace paceline {
 
 namespace {
 
@@ -61,4 +61,4 @@ const Caches& caches() {
   return found;
 }
 
-}  // namespace paceline::memory
+}  // namespace paceline

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <string>
 
-namespace paceline::memory {
+namespace paceline {
 
 /// Bytes of the first processor's data caches; 0: not known.
 struct Caches {
@@ -20,4 +20,4 @@ Caches read_caches(const std::string& folder);
 /// This machine's, read once.
 const Caches& caches();
 
-}  // namespace paceline::memory
+}  // namespace paceline
