@@ -72,13 +72,13 @@ Course hierarchical_all_gather_course(const Wires& w, double n) {
   const double others = w.hosts - 1;
   Course c;
   c.peers = others;
-  c.path = w.combine(1, n) + w.far(others, n, w.local) + w.signal();
+  c.path = w.combine(1, n) + w.far(others, n, w.local);
   exchange_inside(w, w.hosts * n, c);
   c.link = n;
   c.port = others * n;
   c.host = w.local * c.port;
   c.read = w.hosts * n;
-  c.posts += 4 * others;
+  c.posts += 2 * others;
   return c;
 }
 

@@ -64,14 +64,14 @@ Course direct_broadcast_course(const Wires& w, double n) {
   return c;
 }
 
-// Thakur et al., 4.1 "ring": (p-1) (A + n b); a rank's own copy, and the acknowledgement.
+// Thakur et al., 4.1 "ring": (p-1) (A + n b); and a rank's own copy.
 Course ring_all_gather_course(const Wires& w, double n) {
   const double turns = w.ranks - 1;
   Course c;
-  c.path = turns * w.neighbour(n) + w.combine(1, n) + w.signal();
+  c.path = turns * w.neighbour(n) + w.combine(1, n);
   c.link = c.port = c.host = turns * n;
   c.read = n;
-  c.posts = 2 * turns + 2;
+  c.posts = 2 * turns;
   c.peers = std::min(w.ranks - 1, 2);
   return c;
 }
@@ -94,10 +94,10 @@ Course bruck_all_gather_course(const Wires& w, double n) {
   return c;
 }
 
-// All pairs: A + (p-1) n b, a copy, and acknowledgements. Mapped: one pass stores n for everybody.
+// All pairs: A + (p-1) n b, and a copy. Mapped: one pass stores n for everybody.
 Course direct_all_gather_course(const Wires& w, double n) {
   Course c;
-  c.path = w.all_others(n, w.local) + w.combine(1, n) + w.signal(w.ranks - 1);
+  c.path = w.all_others(n, w.local) + w.combine(1, n);
   c.mapped = w.mapped ? (w.local - 1) * n : 0;
   c.path += w.touch(c.mapped);
   c.link = n;
@@ -105,7 +105,7 @@ Course direct_all_gather_course(const Wires& w, double n) {
   c.host = static_cast<double>(w.local) * (w.ranks - w.local) * n;
   c.read = n;
   c.peers = w.ranks - 1;
-  c.posts = 4 * c.peers;
+  c.posts = 2 * c.peers;
   return c;
 }
 
@@ -140,13 +140,13 @@ Course bruck_all_to_all_course(const Wires& w, double n) {
 // All pairs, as above, but each block goes to one rank: a put, whether mapped or not.
 Course direct_all_to_all_course(const Wires& w, double n) {
   Course c;
-  c.path = w.all_others_unmapped(n, w.local) + w.combine(1, n) + w.signal(w.ranks - 1);
+  c.path = w.all_others_unmapped(n, w.local) + w.combine(1, n);
   c.link = n;
   c.port = (w.ranks - 1) * n;
   c.host = static_cast<double>(w.local) * (w.ranks - w.local) * n;
   c.read = n;
   c.peers = w.ranks - 1;
-  c.posts = 4 * c.peers;
+  c.posts = 2 * c.peers;
   return c;
 }
 

@@ -10,9 +10,11 @@
 // Ranks begin with the peer behind them (r+1, r+2, ...), so that not all write to the same one at a
 // time, and take what comes in in the order in which it was sent (from r-1, r-2, ...).
 //
-// The acknowledgement. A rank signals each peer as soon as that one's block is there, and ends when
-// all have acknowledged its own. Without, the next instance's blocks could be put into a shadow
-// that is still being copied: what a peer has put says only that it has begun, since it puts first.
+// What is given to others comes before the own copy: they wait for it.
+//
+// Why no acknowledgement is needed. A rank puts the next instance but one into the shadow from
+// which a peer copies this one's block. It has received that peer's block of the next instance by
+// then, which the peer puts after it has ended this one.
 //
 // No flush: nothing is written over within an instance. Nobody touches the input of another.
 #include "collectives/chunks.h"
@@ -28,38 +30,37 @@ class DirectExchange final : public Schedule {
       : shape_(shape),
         rank_(rank),
         gathers_(gathers),
-        peers_(static_cast<std::uint64_t>(shape.size - 1)) {}
+        peers_(static_cast<std::uint64_t>(shape.size - 1)),
+        puts_(gathers && shape.size > 1 ? 1 : 0),
+        own_(puts_ + peers_) {}
 
-  // reduce; a put to each peer; wait, signal for each; a wait for each.
-  [[nodiscard]] std::uint64_t steps() const override { return 1 + 4 * peers_; }
+  // A gather's copy to the peers; a put to each; the own copy; a wait for each.
+  [[nodiscard]] std::uint64_t steps() const override { return puts_ + 1 + 2 * peers_; }
 
   [[nodiscard]] Step step(std::uint64_t i) const override {
-    if (i == 0) {
-      return {.kind = StepKind::reduce, .sources = 1, .destinations = gathers_ ? shape_.size : 1};
+    if (i < puts_) {
+      return {.kind = StepKind::reduce, .sources = 1, .destinations = shape_.size - 1};
     }
-    if (i <= peers_) {
-      const int peer = after(i - 1);
+    if (i == own_) return {.kind = StepKind::reduce, .sources = 1, .destinations = 1};
+    if (i < own_) {
+      const int peer = after(i - puts_);
       return {.kind = StepKind::put,
               .peer = peer,
               .source = block(shape_, Buffer::input, gathers_ ? 0 : peer),
               .target = output(rank_),
               .elidable = gathers_};
     }
-    if (i <= 3 * peers_) {
-      const std::uint64_t in_waits = i - peers_ - 1;
-      const int peer = before(in_waits / 2);
-      if (in_waits % 2 == 1) return {.kind = StepKind::signal, .peer = peer};
-      return {.kind = StepKind::wait, .peer = peer, .target = output(peer)};
-    }
-    return {.kind = StepKind::wait, .peer = after(i - 3 * peers_ - 1)};
+    const int peer = before(i - own_ - 1);
+    return {.kind = StepKind::wait, .peer = peer, .target = output(peer)};
   }
 
   [[nodiscard]] Operand source(std::uint64_t, int) const override {
     return {rank_, block(shape_, Buffer::input, gathers_ ? 0 : rank_), {}};
   }
-  // The own output is the first, the peers' follow in the order of the puts.
-  [[nodiscard]] Operand destination(std::uint64_t, int j) const override {
-    return {wrapped(rank_ + j, shape_.size), output(rank_), {}};
+  // The peers' outputs in the order of the puts, or the own one.
+  [[nodiscard]] Operand destination(std::uint64_t i, int j) const override {
+    const int owner = i == own_ ? rank_ : after(static_cast<std::uint64_t>(j));
+    return {owner, output(rank_), {}};
   }
   [[nodiscard]] std::uint64_t scratch() const override { return 0; }
 
@@ -77,6 +78,8 @@ class DirectExchange final : public Schedule {
   int rank_;
   bool gathers_;  ///< all_gather
   std::uint64_t peers_;
+  std::uint64_t puts_;  ///< the first step that is one
+  std::uint64_t own_;   ///< the step that copies to the own output
 };
 
 }  // namespace

@@ -6,15 +6,13 @@
 //   across   it is put to its driver on each other host (drivers.h), beginning with the host behind
 //            mine
 //   own      and given to all on my host
-//   relay    of each block that I drive: wait for it, acknowledge it, give it to all on my host
+//   relay    of each block that I drive: wait for it, give it to all on my host
 //   collect  what my host's other ranks give: their own blocks, and those that they drive
 //
 // Giving is one reduce of one source, which reads the block once and stores it wherever it can, and
 // puts, which shrink to signals there.
 //
-// The acknowledgement. A driver signals the owner of a block, and everybody each other rank on the
-// host when all of that one's blocks are there; a rank ends when it has heard from all to whom it
-// gave. Without, the next instance's blocks could be put into a shadow that is still being copied.
+// Why no acknowledgement is needed: as in direct_exchange.cpp, along the way that a block takes.
 //
 // No flush: nothing is written over within an instance. Nobody touches the input of another.
 #include "collectives/chunks.h"
@@ -35,13 +33,12 @@ class HierarchicalAllGather final : public Schedule {
         host_(placement_, rank),
         driven_(placement_, host_, Driven::Order::from_before),
         peers_(host_.peers()) {
-    // One for each peer, since they may drive unequal numbers: its blocks, and a signal.
+    // One for each peer, since they may drive unequal numbers: its blocks.
     for (std::uint64_t i = 0; i < peers_; ++i) {
-      collect_.add(driven_.by(host_.before(i)).size() + 2);
+      collect_.add(driven_.by(host_.before(i)).size() + 1);
     }
-    for (const std::uint64_t steps :
-         {std::uint64_t{1}, host_.other_hosts(), giving_steps(),
-          driven_.by(rank).size() * relay_steps(), collect_.steps(), peers_, host_.other_hosts()}) {
+    for (const std::uint64_t steps : {std::uint64_t{1}, host_.other_hosts(), giving_steps(),
+                                      driven_.by(rank).size() * relay_steps(), collect_.steps()}) {
       sections_.add(steps);
     }
   }
@@ -61,10 +58,6 @@ class HierarchicalAllGather final : public Schedule {
         return relay(driven(at.step), at.step % relay_steps());
       case Section::collect:
         return collect(at.step);
-      case Section::heard_on_host:
-        return {.kind = StepKind::wait, .peer = host_.after(at.step)};
-      case Section::heard_across:
-        return {.kind = StepKind::wait, .peer = driver(at.step)};
     }
     return {};
   }
@@ -83,15 +76,7 @@ class HierarchicalAllGather final : public Schedule {
 
  private:
   /// In this order.
-  enum class Section : std::uint8_t {
-    copy,
-    across,
-    own,
-    relay,
-    collect,
-    heard_on_host,
-    heard_across
-  };
+  enum class Section : std::uint8_t { copy, across, own, relay, collect };
   struct Place {
     Section section;
     std::uint64_t step;
@@ -108,15 +93,14 @@ class HierarchicalAllGather final : public Schedule {
     if (step > 0) return put(host_.after(step - 1), number, true);
     return {.kind = StepKind::reduce, .sources = 1, .destinations = host_.ranks() - 1};
   }
-  /// wait, signal, give.
-  [[nodiscard]] std::uint64_t relay_steps() const { return 2 + giving_steps(); }
+  /// wait, give.
+  [[nodiscard]] std::uint64_t relay_steps() const { return 1 + giving_steps(); }
   [[nodiscard]] int driven(std::uint64_t relay_step) const {
     return driven_.by(rank_)[relay_step / relay_steps()];
   }
   [[nodiscard]] Step relay(int number, std::uint64_t step) const {
     if (step == 0) return {.kind = StepKind::wait, .peer = number, .target = output(number)};
-    if (step == 1) return {.kind = StepKind::signal, .peer = number};
-    return give(number, step - 2);
+    return give(number, step - 1);
   }
   /// The block that a step of `own` or `relay` gives.
   [[nodiscard]] int given(const Place& at) const {
@@ -127,7 +111,6 @@ class HierarchicalAllGather final : public Schedule {
     const Sections::At at = collect_.find(step);
     const int peer = host_.before(at.section);
     const std::span<const int> theirs = driven_.by(peer);
-    if (at.step > theirs.size()) return {.kind = StepKind::signal, .peer = peer};
     const int number = at.step == 0 ? peer : theirs[at.step - 1];
     return {.kind = StepKind::wait, .peer = peer, .target = output(number)};
   }

@@ -2,8 +2,8 @@
 // into. A pure function, so that the verifier proves the lowered form as well. It never changes
 // the order of a reduction.
 //
-// Each rank has, behind the schedule's scratch, a shadow of its output of one instance (the same
-// offsets). Scratch and shadow belong to the library and can always be put into.
+// Each rank has, behind each of the schedule's scratches, a shadow of its output of one instance
+// (the same offsets). Scratch and shadow belong to the library and can always be put into.
 //
 //   step                               peer's memory is…   becomes
 //   put(mine -> peer's output)         reachable           put

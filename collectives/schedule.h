@@ -46,8 +46,9 @@
 //
 // One instance of a schedule covers `Shape::count` elements. The engine cuts a large operation
 // into instances, runs them in several lanes, and in each lane one instance after the other. A lane
-// has two scratches, which its instances use in turn (even, odd, even, ...), and one shadow
-// (lowering.h): a schedule must be safe for that, and the verifier runs several instances in a row.
+// has two scratches at least, which its instances use in turn (even, odd, even, ...), each with a
+// shadow (lowering.h): a schedule must be safe for that, and the verifier runs several instances in
+// a row.
 // One scratch would not do: of two ranks that exchange one put each, the faster would write its
 // next instance over what the slower has yet to read, and a credit would cost a second latency.
 //

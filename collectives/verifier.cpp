@@ -259,6 +259,13 @@ void Run::reduce(const Step& step, std::uint64_t i) {
   }
   const Access now{rank_, order_.now(rank_)};
   require_no_shift();
+  // What would be copied to where it is stays untouched.
+  if (sources_.size() == 1) {
+    const auto* const from = memory_.cells(sources_.front()).data();
+    const std::size_t same = std::erase_if(
+        destinations_, [&](const Place& to) { return memory_.cells(to).data() == from; });
+    if (same != 0 && destinations_.empty()) return;
+  }
   for (const Place& source : sources_) load(source, now);
   for (const Place& destination : destinations_) {
     require_last(destination);

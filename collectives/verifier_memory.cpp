@@ -118,7 +118,9 @@ std::span<Cell> Memory::cells(const Place& place) {
   const int owner = place.where.owner;
   const CellRange range = layout_.range(place.where);
   if (place.shadow) {
-    std::vector<Cell>& shadow = shadow_[index(owner)];
+    auto& shadows = shadow_[index(owner)];
+    if (shadows.empty()) shadows.resize(index(options_.scratches));
+    std::vector<Cell>& shadow = shadows[index(place.instance % options_.scratches)];
     if (shadow.empty()) shadow.resize(layout_.cells(owner, Buffer::output));
     return std::span(shadow).subspan(range.first, range.count);
   }

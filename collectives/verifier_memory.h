@@ -34,7 +34,7 @@ struct Place {
 };
 
 /// Instances have inputs and outputs of their own, which vanish when the owner ends its instance;
-/// scratches are used in turn, and the shadow is the same in all instances.
+/// scratches are used in turn, each with its shadow.
 class Memory {
  public:
   Memory(const Shape& shape, const VerifyOptions& options, const Layout& layout, Order& order,
@@ -88,7 +88,7 @@ class Memory {
   std::vector<std::uint64_t> ticks_;  ///< of an instance, per rank: its steps and one to enter it
   std::vector<std::vector<Instance>> instances_;         // [rank][instance]
   std::vector<std::vector<std::vector<Cell>>> scratch_;  // [rank][scratch]
-  std::vector<std::vector<Cell>> shadow_;                // [rank]
+  std::vector<std::vector<std::vector<Cell>>> shadow_;   // [rank][scratch]
   std::vector<std::vector<std::uint64_t>> sums_;         // [instance], computed when needed
   std::vector<std::vector<Access>> more_reads_;
   std::vector<std::uint32_t> free_reads_;

@@ -338,11 +338,15 @@ bool PutRun::find_sources(const Schedule& schedule, const Step& step, std::uint6
   return true;
 }
 
-// Those that are stored past the caches come first; `streamed` counts them.
+// Those that are stored past the caches come first; `streamed` counts them. What is merely copied
+// to a peer is on its way at once.
 bool PutRun::find_destinations(const Schedule& schedule, const Step& step, std::uint64_t i,
                                std::uint64_t instance, std::uint64_t count, std::size_t& streamed) {
   auto& destinations = engine_.destinations_;
-  const auto add = [&](std::byte* place, bool past_caches) {
+  const auto add = [&](std::byte* place, bool past_caches, transport::Endpoint* peer = nullptr) {
+    if (peer != nullptr && step.sources == 1) {
+      return peer->store(place, {engine_.sources_[0], bytes(count)});
+    }
     const auto before = past_caches ? destinations.begin() + static_cast<std::ptrdiff_t>(streamed++)
                                     : destinations.end();
     destinations.insert(before, place);
@@ -365,14 +369,15 @@ bool PutRun::find_destinations(const Schedule& schedule, const Step& step, std::
         if (operand.slice.buffer == Buffer::scratch) {
           require_scratch(edge, bytes(operand.slice.offset + count), edge.theirs.shadow_offset);
         }
-        add(at(theirs(edge, instance), operand.slice, instance),
-            output || edge.endpoint->streams());
+        add(at(theirs(edge, instance), operand.slice, instance), output || edge.endpoint->streams(),
+            edge.endpoint);
         break;
       case LoweredOperand::shadow:
         if (!map(edge, Buffer::scratch)) return false;
         require_scratch(edge, bytes(operand.slice.offset + count),
                         edge.theirs.turn_stride - edge.theirs.shadow_offset);
-        add(theirs(edge, instance).shadow + bytes(operand.slice.offset), edge.endpoint->streams());
+        add(theirs(edge, instance).shadow + bytes(operand.slice.offset), edge.endpoint->streams(),
+            edge.endpoint);
         break;
       case LoweredOperand::fallback:
       case LoweredOperand::dropped:

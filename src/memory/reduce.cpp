@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/copy.h"
+#include "base/stream_bytes.h"
 #include "memory/reduce_call.h"
 #include "paceline/error.h"
 
@@ -28,9 +29,15 @@ void check(const ReduceCall& call) {
 
 // Bit by bit, whatever the type: a NaN stays the one that it is.
 void copy(const ReduceCall& call) {
-  for (std::byte* const destination : call.destinations) {
+  const std::size_t bytes = call.count * size_of(call.type);
+  for (std::size_t j = 0; j < call.destinations.size(); ++j) {
+    std::byte* const destination = call.destinations[j];
     if (call.sources[0] == destination) continue;
-    copy_bytes(destination, call.sources[0], call.count * size_of(call.type));
+    if (j < call.streamed) {
+      stream_bytes(destination, call.sources[0], bytes);
+    } else {
+      copy_bytes(destination, call.sources[0], bytes);
+    }
   }
 }
 

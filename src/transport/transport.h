@@ -35,6 +35,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/copy.h"
 #include "base/unique_fd.h"
 #include "base/wire.h"
 
@@ -132,8 +133,13 @@ class Endpoint {
     (void)remote, (void)length;
     return nullptr;
   }
-  /// Whether what is stored through map() is sooner with the peer, all in all, if the stores go past
-  /// this core's caches. May change from call to call; put() sees to it by itself.
+  /// As memcpy, into memory that map() has given.
+  virtual void store(std::byte* mapped, ConstBytes source) {
+    copy_bytes(mapped, source.data(), source.size());
+  }
+  /// Whether what is stored there otherwise is sooner with the peer, all in all, if the stores go
+  /// past this core's caches. May change from call to call; put() and store() see to it by
+  /// themselves.
   [[nodiscard]] virtual bool streams() const { return false; }
   /// True if get() works with this peer, and that for any memory of its process, registered or
   /// not (kNoKey).

@@ -90,8 +90,10 @@ TEST(Verify, SquareAlgorithmsAtChosenSizes) {
 // yet to read. The other algorithms do not need the second.
 TEST(Verify, WhoNeedsTwoScratches) {
   const auto needs_two = [](const Case& what) {
-    for (const Case& one : {kDoubling, kOneShot, kRingReduceScatter, kBruckAllGather,
-                            kBruckAllToAll, kBinomialReduce, kBinomialGather, kBinomialScatter}) {
+    for (const Case& one :
+         {kDoubling, kOneShot, kRingReduceScatter, kRingAllGather, kDirectAllGather,
+          kHierarchicalAllGather, kDirectAllToAll, kBruckAllGather, kBruckAllToAll, kBinomialReduce,
+          kBinomialGather, kBinomialScatter}) {
       if (what.name == one.name) return true;
     }
     return false;
