@@ -78,8 +78,12 @@ CommunicatorCore::CommunicatorCore(const Config& config, std::shared_ptr<Store> 
   options.size = config_.size;
   options.eager_bytes = policy.eager_bytes;
   options.streaming_bytes = memory::streaming_pays_from();
-  // A wire that moves bytes by itself reads and writes scratch best where it is in a cache.
-  if (links_->all_mapped()) options.lap_bytes = engine::lap_past_second_cache();
+  // Ranks that share a core share its caches. And a wire that moves bytes by itself reads and writes
+  // scratch best where it is in one.
+  if (links_->all_mapped()) {
+    options.lap_bytes = engine::lap_past_second_cache() /
+                        static_cast<std::size_t>(std::max(1, roster_.ranks_per_core()));
+  }
   options.choices = &choices_;
   options.log = log_;
   options.placement = roster_.placement();
