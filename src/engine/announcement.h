@@ -110,9 +110,17 @@ struct Announcement {
   std::uint64_t got = 0;            ///< and back
 
   void write(std::byte (&to)[kAnnouncementBytes]) const {
-    const std::uint64_t values[kWords] = {
-        input.address, input.key,     output.address, output.key, scratch.address, scratch.key,
-        turn_stride,   shadow_offset, turns,          given,      got};
+    const std::uint64_t values[kWords] = {input.address,
+                                          input.key,
+                                          output.address,
+                                          output.key,
+                                          scratch.address,
+                                          scratch.key,
+                                          turn_stride,
+                                          shadow_offset,
+                                          turns,
+                                          given,
+                                          got};
     for (std::size_t i = 0; i < kWords; ++i) {
       const std::uint64_t v = network_order(values[i]);
       std::memcpy(to + 8 * i, &v, 8);

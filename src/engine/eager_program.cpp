@@ -82,7 +82,8 @@ void mark_straight(EagerProgram& program, std::size_t element) {
 
 }  // namespace
 
-EagerProgram compile_eager(const collectives::Schedule& schedule, int rank, std::size_t element) {
+EagerProgram compile_eager(const collectives::Schedule& schedule, int rank, const Call& call) {
+  const std::size_t element = size_of(call.type);
   EagerProgram program;
   std::map<int, std::uint32_t> sent;
   std::map<int, std::uint32_t> received;
@@ -107,6 +108,9 @@ EagerProgram compile_eager(const collectives::Schedule& schedule, int rank, std:
         break;
       case StepKind::reduce:
         compile_reduce(schedule, i, step, rank, element, program, out);
+        if (out.sources == 2 && out.destinations == 1 && !(out.last && call.op == ReduceOp::avg)) {
+          out.pair = memory::pair_reduction(call.type, call.op);
+        }
         break;
       case StepKind::flush:
         continue;  // a message is copied when it is sent

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "collectives/schedule.h"
+#include "engine/call.h"
+#include "memory/reduce.h"
 
 namespace paceline::engine {
 
@@ -34,6 +36,8 @@ struct EagerStep {
   std::uint32_t destinations = 0;
   std::uint32_t count = 0;
   bool last = false;  ///< the result is whole
+  /// Of two sources into one destination, if there is something quicker for that; else null.
+  memory::PairReduction pair = nullptr;
 };
 
 struct EagerProgram {
@@ -43,6 +47,6 @@ struct EagerProgram {
 
 /// Lowers a schedule for messages: nothing is mapped, every put carries its data, and operands
 /// that other ranks own become their fallbacks or are dropped.
-EagerProgram compile_eager(const collectives::Schedule& schedule, int rank, std::size_t element);
+EagerProgram compile_eager(const collectives::Schedule& schedule, int rank, const Call& call);
 
 }  // namespace paceline::engine

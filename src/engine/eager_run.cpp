@@ -106,6 +106,14 @@ bool EagerRun::combine_straight(const EagerStep& wait, const EagerStep& step) {
 void EagerRun::reduce(const EagerStep& step, const EagerStep* straight, const std::byte* payload) {
   if (step.destinations == 0 || step.count == 0) return;
   const Place* operand = operation_.plan_->eager_program().operands.data() + step.first;
+  if (step.pair != nullptr) {
+    const std::uint32_t taken = straight == nullptr ? EagerStep::kCopied : straight->straight_into;
+    const auto place = [&](std::uint32_t j) {
+      return j == taken ? payload : base(operand[j].buffer) + operand[j].offset;
+    };
+    std::byte* const to = base(operand[2].buffer) + operand[2].offset;
+    return step.pair(place(0), place(1), to, step.count);
+  }
   auto& sources = engine_.sources_;
   auto& destinations = engine_.destinations_;
   sources.clear();

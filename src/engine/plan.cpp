@@ -98,7 +98,8 @@ void Plan::make(const PlanOptions& options) {
   turns_ = std::max<std::size_t>(
       2, options.lap_bytes / std::max<std::size_t>(turn_stride_ * lanes, kLinePair));
   if (!call_.per_rank()) {
-    turns_ = std::min<std::size_t>(turns_, std::max<std::uint64_t>(1, (instances_ + lanes - 1) / lanes));
+    turns_ =
+        std::min<std::size_t>(turns_, std::max<std::uint64_t>(1, (instances_ + lanes - 1) / lanes));
   }
 }
 
@@ -118,7 +119,7 @@ void Plan::scan(const PlanOptions& options) {
   const std::uint64_t longest = collectives::chunk_bounds(chunked, 0).length *
                                 static_cast<std::uint64_t>(grain.blocks) * size_of(call_.type);
   eager_ = !call_.per_rank() && grain.messages && instances_ == 1 && longest <= options.eager_bytes;
-  if (eager_) eager_program_ = compile_eager(*schedule_, options.rank, size_of(call_.type));
+  if (eager_) eager_program_ = compile_eager(*schedule_, options.rank, call_);
 }
 
 }  // namespace paceline::engine

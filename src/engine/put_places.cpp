@@ -77,8 +77,9 @@ RemoteAddress PutRun::remote(const Edge& edge, const Slice& slice, bool shadow,
   RemoteAddress a;
   if (slice.buffer == Buffer::scratch || shadow) {
     a = edge.theirs.scratch;
-    a.address += operation_.plan_->scratch_at(instance, edge.theirs.turns, edge.theirs.turn_stride) +
-                 (shadow ? edge.theirs.shadow_offset : 0) + bytes(slice.offset);
+    a.address +=
+        operation_.plan_->scratch_at(instance, edge.theirs.turns, edge.theirs.turn_stride) +
+        (shadow ? edge.theirs.shadow_offset : 0) + bytes(slice.offset);
     return a;
   }
   a = slice.buffer == Buffer::input ? edge.theirs.input : edge.theirs.output;

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "base/layout.h"
 #include "base/caches.h"
+#include "base/layout.h"
 #include "paceline/types.h"
 
 namespace paceline::engine {

@@ -2,9 +2,9 @@
 //
 // A line that one core has written and another has read lies in both of their caches, and the next
 // store to it waits until the other one is gone: with the same few KiB written and read again and
-// again, the stores take four times as long as the loads. Where a lap is longer than a core's second
-// cache, the lines have left both caches for the last one by the time they are written again, and
-// nobody has to be asked. docs/performance.md has the measurements.
+// again, the stores take four times as long as the loads. Where a lap is longer than a core's
+// second cache, the lines have left both caches for the last one by the time they are written
+// again, and nobody has to be asked. docs/performance.md has the measurements.
 //
 // Threads: the owner of progress only.
 #pragma once

@@ -32,6 +32,13 @@ using Destinations = std::span<std::byte* const>;
 void reduce(DataType type, ReduceOp op, Sources sources, Destinations destinations,
             std::size_t count, std::uint32_t divisor = 1, std::size_t streamed = 0);
 
+/// The same of two sources into one destination, with nothing left to decide: what small calls
+/// keep. A destination may be a source.
+using PairReduction = void (*)(const std::byte* first, const std::byte* second, std::byte* to,
+                               std::size_t count);
+/// Null where there is none; reduce() does it then. For avg: its sum, without the division.
+PairReduction pair_reduction(DataType type, ReduceOp op);
+
 /// The instruction set in use on this machine, e.g. "AVX3".
 std::string_view reduce_instruction_set();
 

@@ -49,6 +49,40 @@ void ReduceFloats(const ReduceCall& call) {
   RunType<double>(call);
 }
 
+template <class T, class Op>
+void Pair(const std::byte* first, const std::byte* second, std::byte* to, std::size_t count) {
+  const std::byte* const sources[] = {first, second};
+  Kernel<Plain<T>, Op, AsIs, 2, 1>(sources, {&to, 1}, {}).run(count);
+}
+
+template <class T>
+PairReduction PairOfType(ReduceOp op) {
+  switch (op) {
+    case ReduceOp::sum:
+    case ReduceOp::avg:
+    case ReduceOp::premul_sum:
+      return &Pair<T, Sum>;
+    case ReduceOp::prod:
+      return &Pair<T, Prod>;
+    case ReduceOp::min:
+      return &Pair<T, Min>;
+    case ReduceOp::max:
+      return &Pair<T, Max>;
+    case ReduceOp::band:
+    case ReduceOp::bor:
+    case ReduceOp::bxor:
+    case ReduceOp::custom:
+      break;
+  }
+  return nullptr;
+}
+
+PairReduction PairOf(DataType type, ReduceOp op) {
+  if (type == DataType::float32) return PairOfType<float>(op);
+  if (type == DataType::float64) return PairOfType<double>(op);
+  return nullptr;
+}
+
 std::string_view InstructionSet() {
   return hwy::TargetName(HWY_TARGET);
 }
@@ -61,10 +95,15 @@ HWY_AFTER_NAMESPACE();
 namespace paceline::memory {
 
 HWY_EXPORT(ReduceFloats);
+HWY_EXPORT(PairOf);
 HWY_EXPORT(InstructionSet);
 
 void reduce_floats(const ReduceCall& call) {
   HWY_DYNAMIC_DISPATCH(ReduceFloats)(call);
+}
+
+PairReduction pair_reduction(DataType type, ReduceOp op) {
+  return HWY_DYNAMIC_DISPATCH(PairOf)(type, op);
 }
 
 std::string_view reduce_instruction_set() {

@@ -15,6 +15,8 @@ using collectives::Buffer;
 using collectives::Slice;
 using collectives::StepKind;
 
+constexpr Call kSum = {Collective::all_reduce, DataType::float32, ReduceOp::sum,
+                         Algorithm::ring, 0, 8};
 constexpr Slice kInput = {Buffer::input, 0, 8};
 constexpr Slice kOutput = {Buffer::output, 0, 8};
 constexpr Slice kScratch = {Buffer::scratch, 0, 8};
@@ -31,7 +33,7 @@ class Steps final : public collectives::Listed {
 
 /// Of the first wait of such a schedule.
 std::uint32_t straight(const std::function<void(Steps&)>& fill) {
-  const EagerProgram program = compile_eager(Steps(fill), 0, sizeof(float));
+  const EagerProgram program = compile_eager(Steps(fill), 0, kSum);
   for (const EagerStep& step : program.steps) {
     if (step.kind == StepKind::wait) return step.straight_into;
   }
