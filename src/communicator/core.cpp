@@ -78,8 +78,8 @@ CommunicatorCore::CommunicatorCore(const Config& config, std::shared_ptr<Store> 
   options.size = config_.size;
   options.eager_bytes = policy.eager_bytes;
   options.streaming_bytes = memory::streaming_pays_from();
-  // Ranks that share a core share its caches. And a wire that moves bytes by itself reads and writes
-  // scratch best where it is in one.
+  // Ranks that share a core share its caches. And a wire that moves bytes by itself reads and
+  // writes scratch best where it is in one.
   if (links_->all_mapped()) {
     options.lap_bytes = engine::lap_past_second_cache() /
                         static_cast<std::size_t>(std::max(1, roster_.ranks_per_core()));

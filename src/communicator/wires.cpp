@@ -48,6 +48,10 @@ std::size_t longest_eager(WireNumber number) {
   constexpr std::size_t kPayloadUnit = 1024;
   static_assert(transport::kMaxMessage % kPayloadUnit >= engine::kHeaderBytes &&
                 transport::tcp::kLongestMessage % kPayloadUnit >= engine::kHeaderBytes);
+  // Of longer ones, the lines of a slot cost more to take back from the reader, who had them
+  // sixteen messages ago, than scratch, which has left its caches (engine/rotating_memory.h).
+  constexpr std::size_t kSharedMemory = 2048;
+  if (number == WireNumber::shm) return kSharedMemory;
   const bool tcp = number == WireNumber::tcp;
   return (tcp ? transport::tcp::kLongestMessage : transport::kMaxMessage) / kPayloadUnit *
          kPayloadUnit;

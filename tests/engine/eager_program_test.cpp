@@ -15,8 +15,8 @@ using collectives::Buffer;
 using collectives::Slice;
 using collectives::StepKind;
 
-constexpr Call kSum = {Collective::all_reduce, DataType::float32, ReduceOp::sum,
-                         Algorithm::ring, 0, 8};
+constexpr Call kSum = {
+    Collective::all_reduce, DataType::float32, ReduceOp::sum, Algorithm::ring, 0, 8};
 constexpr Slice kInput = {Buffer::input, 0, 8};
 constexpr Slice kOutput = {Buffer::output, 0, 8};
 constexpr Slice kScratch = {Buffer::scratch, 0, 8};

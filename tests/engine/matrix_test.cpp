@@ -102,6 +102,7 @@ TEST_P(Matrix, EveryAlgorithmTypeAndOperation) {
       plan.fetch_bytes = 64;
       plan.in_turns_bytes = 64;
       plan.streaming_bytes = seed % 2 == 0 ? 0 : plan.streaming_bytes;
+      plan.lap_bytes = seed % 3 * 20'000;
       plan.lanes = 3;
       ++seed;
       SimWorld world(options(static_cast<int>(2 + seed % 5), seed), plan);

@@ -31,6 +31,7 @@ class SimWorld {
           std::vector<transport::Transport*>{rank->transport.get()},
           std::make_shared<std::recursive_mutex>());
       plan.rank = r;
+      if (plan.lap_bytes != 0) plan.lap_bytes += 4096;  // each has its own
       rank->engine = std::make_unique<Engine>(plan, timeout, *rank, rank->registrar);
       ranks_.push_back(std::move(rank));
     }

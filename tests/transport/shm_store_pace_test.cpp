@@ -1,0 +1,96 @@
+// When stores into a peer's memory go past the caches, and when they come back.
+#include "transport_shm/store_pace.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace paceline::transport::shm {
+namespace {
+
+constexpr std::size_t kPut = 64 * 1024;
+constexpr std::size_t kLines = kPut / 64;
+constexpr StoreLimits kLimits = {10, 1024 * 1024};
+constexpr Ticks kQuick = 5 * kLines;
+constexpr Ticks kSlow = 30 * kLines;
+constexpr int kToSettle = kLimits.settle_bytes / kPut;
+constexpr int kToDecide = kToSettle + static_cast<int>(StorePace::kVotes);
+
+void puts(StorePace& pace, int count, Ticks each) {
+  for (int i = 0; i < count; ++i) pace.took(kPut, each);
+}
+
+TEST(StorePace, QuickStoresStayInTheCaches) {
+  StorePace pace(kLimits);
+  puts(pace, 10 * kToDecide, kQuick);
+  EXPECT_FALSE(pace.streams());
+}
+
+TEST(StorePace, SlowOnesGoPastThemOnceTheyHaveSettled) {
+  StorePace pace(kLimits);
+  puts(pace, kToDecide - 2, kSlow);
+  EXPECT_FALSE(pace.streams());
+  puts(pace, 1, kSlow);
+  EXPECT_TRUE(pace.streams());
+}
+
+TEST(StorePace, AFewThatLostTheirCoreDecideNothing) {
+  StorePace pace(kLimits);
+  for (int i = 0; i < 10 * kToDecide; ++i) pace.took(kPut, i % 3 == 0 ? 1000 * kSlow : kQuick);
+  EXPECT_FALSE(pace.streams());
+}
+
+TEST(StorePace, TriesTheOtherWayAgainAndWaitsLongerEachTime) {
+  StorePace pace(kLimits);
+  const auto held = [&] {
+    for (int i = 0; i < kToDecide && !pace.streams(); ++i) pace.took(kPut, kSlow);
+    EXPECT_TRUE(pace.streams());
+    std::uint64_t bytes = 0;
+    for (; pace.streams(); bytes += kPut) pace.took(kPut, kQuick);
+    return bytes;
+  };
+  std::uint64_t expected = StorePace::kFirstHold;
+  for (int i = 0; i < 3; ++i, expected *= 2) EXPECT_EQ(held(), expected);
+  while (expected < StorePace::kLongestHold) {
+    EXPECT_EQ(held(), expected);
+    expected *= 2;
+  }
+  EXPECT_EQ(held(), StorePace::kLongestHold);
+  EXPECT_EQ(held(), StorePace::kLongestHold);
+  puts(pace, kToDecide - 1, kQuick);  // the ranks have moved together
+  EXPECT_FALSE(pace.streams());
+  EXPECT_EQ(held(), StorePace::kFirstHold);
+}
+
+TEST(StorePace, WithoutALimitNothingIsStreamed) {
+  const StoreLimits none = {};
+  StorePace pace(none);
+  puts(pace, 10 * kToDecide, kSlow);
+  EXPECT_FALSE(pace.streams());
+}
+
+TEST(StorePace, CopiesEitherWay) {
+  const StoreLimits always_slow = {1e-9, 0};
+  StorePace pace(always_slow);
+  std::vector<std::byte> source(StorePace::kShortest + 100);
+  for (std::size_t i = 0; i < source.size(); ++i)
+    source[i] = static_cast<std::byte>(i * 5 + i / 256);
+  for (std::uint32_t i = 0; i < 2 * StorePace::kVotes; ++i) {
+    for (const std::size_t bytes : {std::size_t{7}, source.size()}) {
+      std::vector<std::byte> target(source.size());
+      pace.copy(target.data(), source.data(), bytes);
+      EXPECT_TRUE(std::equal(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(bytes),
+                             target.begin()));
+    }
+  }
+  EXPECT_TRUE(pace.streams());
+}
+
+TEST(StorePace, ThisMachinesLimitIsATimeThatALineCanTake) {
+  EXPECT_GT(store_limits().ticks_per_line, 0.1);
+  EXPECT_LT(store_limits().ticks_per_line, 100'000);
+  EXPECT_GT(store_limits().settle_bytes, 0u);
+}
+
+}  // namespace
+}  // namespace paceline::transport::shm
