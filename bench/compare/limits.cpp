@@ -204,19 +204,20 @@ class Staged final : public paceline::compare::Library {
         ranks_(std::size_t(arguments.number("ranks"))),
         steps_(arguments.text("store") + "/steps", rank, static_cast<int>(ranks_),
                arguments.text("wait", "spin") != "spin"),
-        slots_(arguments.text("store") + "/slots",
-               2 * ranks_ * (ranks_ + 1) * kSlot * sizeof(float)) {}
+        slots_(arguments.text("store") + "/slots", ranks_ * (ranks_ + 1) * kLap * sizeof(float)) {}
 
   [[nodiscard]] bool offers(Collective collective, bool in_place) const override {
     return collective == Collective::all_reduce && !in_place;
   }
 
-  // Two sets of slots, in turn: who writes piece k + 2 has seen all add up piece k + 1, and so all
-  // have copied the sums of piece k.
+  // Slots behind each other, in laps that are longer than a second cache: by then their lines are
+  // in nobody's, so that who writes them need not wait for who has read them. Who writes piece k +
+  // 2 has seen all add up piece k + 1, and so all have copied the sums of piece k.
   void call(const Call& c) override {
-    for (std::size_t at = 0; at < c.count; at += ranks_ * kSlot, ++turn_) {
+    for (std::size_t at = 0; at < c.count; at += ranks_ * kSlot) {
       const std::size_t n = std::min(ranks_ * kSlot, c.count - at);
       const std::size_t share = (n + ranks_ * kLine - 1) / (ranks_ * kLine) * kLine;
+      place_ = place_ + 2 * share > kLap ? 0 : place_ + share;
       const auto begin = [&](std::size_t rank) { return std::min(n, share * rank); };
       const auto length = [&](std::size_t rank) { return begin(rank + 1) - begin(rank); };
       for (std::size_t other = 0; other < ranks_; ++other) {
@@ -239,7 +240,8 @@ class Staged final : public paceline::compare::Library {
   }
 
  private:
-  static constexpr std::size_t kSlot = 32768;  // elements
+  static constexpr std::size_t kSlot = 32768;      // elements
+  static constexpr std::size_t kLap = 16 * kSlot;  // of what one gives to one other: 2 MiB
   static constexpr std::size_t kLine = 16;
 
   // Not memcpy: malloc's buffers begin 16 bytes behind a page, and glibc's is slow from a page
@@ -249,14 +251,13 @@ class Staged final : public paceline::compare::Library {
   }
   // Where `rank` finds what `from` gives it; from == ranks: where all find its sum.
   float* slot(std::size_t rank, std::size_t from) {
-    return reinterpret_cast<float*>(slots_.data()) +
-           ((turn_ % 2 * ranks_ + rank) * (ranks_ + 1) + from) * kSlot;
+    return reinterpret_cast<float*>(slots_.data()) + (rank * (ranks_ + 1) + from) * kLap + place_;
   }
   const std::size_t rank_;
   const std::size_t ranks_;
   Steps steps_;
   Shared slots_;
-  std::size_t turn_ = 0;
+  std::size_t place_ = 0;
   std::vector<const float*> ins_;
   std::vector<float*> outs_;
 };

@@ -180,7 +180,7 @@ TEST(Cost, OnePortIsSharedByAllPeers) {
   const double alone =
       predicted_ns(Collective::all_to_all, Algorithm::direct, layout, kBytes, {}, links);
   const LinkCost& link = slow_wire().inside;
-  EXPECT_NEAR(shared - alone, 7 * kBytes * link.port + 2 * 7 * link.post, kRounding);
+  EXPECT_NEAR(shared - alone, 7 * kBytes * link.port + 7 * link.post, kRounding);
 }
 
 TEST(Cost, WhatIsMappedDoesNotTravel) {
