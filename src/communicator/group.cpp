@@ -1,10 +1,27 @@
 // Calls that are collected and launched together.
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "communicator/core.h"
 
 namespace paceline {
+
+namespace {
+
+/// Of all inputs and outputs of a rank, without those whose blocks have a length per rank.
+std::size_t bytes_of(const std::vector<ReadyCall>& calls, int rank, int size) {
+  std::size_t bytes = 0;
+  for (const ReadyCall& ready : calls) {
+    if (ready.call.per_rank()) continue;
+    const Blocks blocks = blocks_of(ready.call.collective, rank, size, ready.call.root);
+    bytes += static_cast<std::size_t>(blocks.input + blocks.output) * ready.call.count *
+             size_of(ready.call.type);
+  }
+  return bytes;
+}
+
+}  // namespace
 
 void CommunicatorCore::refuse_in_group(const char* what) const {
   if (!group_) return;
@@ -47,9 +64,11 @@ std::shared_ptr<engine::Operation> CommunicatorCore::launch_group() {
     return "a group of " + std::to_string(given) + " calls is launched as " +
            std::to_string(calls.size());
   });
+  const std::size_t together = bytes_of(calls, config_.rank, config_.size);
   // They run one after the other, so the last one's end is the end of all.
   std::shared_ptr<engine::Operation> last;
   for (ReadyCall& ready : calls) {
+    ready.buffers.together = together;
     auto operation = engine_->submit(with_algorithm(ready.call), ready.buffers);
     operation->set_before(std::move(last));
     last = std::move(operation);

@@ -34,6 +34,9 @@ struct Buffers {
   std::shared_ptr<const ReduceFunction> function = {};
   /// If input and output lie in pieces, these; else null.
   std::shared_ptr<const Pieces> pieces = {};
+  /// Bytes of the inputs and outputs of all calls that are made together with this one: what comes
+  /// between this call and the next one on the same buffers. 0: nothing is known of that.
+  std::size_t together = 0;
 };
 
 /// How far one lane has come.

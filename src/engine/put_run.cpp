@@ -395,7 +395,9 @@ bool PutRun::streams() const {
   // With more than two, others than direct pass on what they have got.
   if (call.algorithm != Algorithm::direct && engine_.options_.size > 2) return false;
   if (reduces(call.collective) && operation_.input_ == operation_.output_) return false;
-  return bytes(engine_.input_count(operation_) + engine_.output_count(operation_)) >=
+  const std::uint64_t touched =
+      bytes(engine_.input_count(operation_) + engine_.output_count(operation_));
+  return std::max<std::uint64_t>(touched, operation_.given_.together) >=
          engine_.options_.streaming_bytes;
 }
 

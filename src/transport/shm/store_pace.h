@@ -53,9 +53,10 @@ class StorePace {
   static constexpr std::size_t kShortest = 4096;
   /// After so many timed copies a majority decides.
   static constexpr std::uint32_t kVotes = 32;
-  /// How long it streams before it tries the other way again, the first time and at most.
+  /// How much it streams before it tries the other way again, the first time and at most: the trial
+  /// of 5 MiB then costs ranks that are far apart a thirtieth of their time.
   static constexpr std::uint64_t kFirstHold = std::uint64_t{64} << 20;
-  static constexpr std::uint64_t kLongestHold = std::uint64_t{4} << 30;
+  static constexpr std::uint64_t kLongestHold = std::uint64_t{512} << 20;
 
  private:
   void change(bool streams);
