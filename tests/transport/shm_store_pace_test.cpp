@@ -34,6 +34,16 @@ TEST(StorePace, SlowOnesGoPastThemOnceTheyHaveSettled) {
   EXPECT_TRUE(pace.streams());
 }
 
+TEST(StorePace, WhatGoesOverOtherLinksSettlesItToo) {
+  StorePace pace(kLimits);
+  constexpr std::size_t kLinks = 4;
+  for (int i = 0; i < kToSettle / 4 + static_cast<int>(StorePace::kVotes) - 1; ++i) {
+    EXPECT_FALSE(pace.streams());
+    pace.took(kPut, kSlow, kLinks);
+  }
+  EXPECT_TRUE(pace.streams());
+}
+
 TEST(StorePace, AFewThatLostTheirCoreDecideNothing) {
   StorePace pace(kLimits);
   for (int i = 0; i < 10 * kToDecide; ++i) pace.took(kPut, i % 3 == 0 ? 1000 * kSlow : kQuick);

@@ -84,7 +84,7 @@ bool ShmEndpoint::put(Lane lane, ConstBytes source, const Registration* /*regist
   require_lane(lane);
   std::byte* to = resolve(target, source.size());
   if (to == nullptr) return false;
-  pace_.copy(to, source.data(), source.size());
+  pace_.copy(to, source.data(), source.size(), core_.endpoints.size());
   count_up(lane);
   return true;
 }

@@ -60,7 +60,8 @@ const StoreLimits& store_limits() {
   return limits;
 }
 
-void StorePace::copy(std::byte* target, const std::byte* source, std::size_t bytes) {
+void StorePace::copy(std::byte* target, const std::byte* source, std::size_t bytes,
+                     std::size_t links) {
   if (bytes < kShortest) return copy_bytes(target, source, bytes);
   const Ticks start = tick_clock().now();
   if (streams_) {
@@ -68,16 +69,16 @@ void StorePace::copy(std::byte* target, const std::byte* source, std::size_t byt
   } else {
     copy_bytes(target, source, bytes);
   }
-  took(bytes, tick_clock().now() - start);
+  took(bytes, tick_clock().now() - start, links);
 }
 
-void StorePace::took(std::size_t bytes, Ticks ticks) {
+void StorePace::took(std::size_t bytes, Ticks ticks, std::size_t links) {
   since_change_ += bytes;
   if (streams_) {
     if (since_change_ >= hold_) change(false);
     return;
   }
-  if (since_change_ < limits_.settle_bytes || limits_.ticks_per_line == 0) return;
+  if (since_change_ * links < limits_.settle_bytes || limits_.ticks_per_line == 0) return;
   ++votes_;
   const auto lines = static_cast<double>(bytes / kCacheLine);
   if (static_cast<double>(ticks) > limits_.ticks_per_line * lines) ++slow_;

@@ -40,14 +40,15 @@ class StorePace {
  public:
   explicit StorePace(const StoreLimits& limits) : limits_(limits) {}
 
-  /// As memcpy, into memory that the peer reads.
-  void copy(std::byte* target, const std::byte* source, std::size_t bytes);
+  /// As memcpy, into memory that the peer reads. `links`: how many this rank has; what it puts on
+  /// all of them fills the caches.
+  void copy(std::byte* target, const std::byte* source, std::size_t bytes, std::size_t links = 1);
 
   /// Whether stores into the peer's memory go past the caches at present.
   [[nodiscard]] bool streams() const { return streams_; }
 
   /// A copy of `bytes` that took so long, as streams() said.
-  void took(std::size_t bytes, Ticks ticks);
+  void took(std::size_t bytes, Ticks ticks, std::size_t links = 1);
 
   /// Shorter copies are not timed, and not streamed.
   static constexpr std::size_t kShortest = 4096;
