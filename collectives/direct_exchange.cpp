@@ -1,9 +1,8 @@
 // Direct all_gather and all_to_all: every rank puts a block into every other rank's output.
 //
 //   all_gather   rank r's block goes to output block r of everybody. One reduce of one source
-//   copies
-//                it to all whose output can be mapped, so that it is read once; the puts that
-//                follow shrink to signals there.
+//                copies it to all others whose output can be mapped; the puts that follow shrink
+//                to signals there.
 //   all_to_all   rank r's block q goes to output block r of rank q, by a put of its own. A put into
 //                mapped memory is one pass already.
 //

@@ -83,15 +83,12 @@ void StorePace::took(std::size_t bytes, Ticks ticks, std::size_t links) {
   const auto lines = static_cast<double>(bytes / kCacheLine);
   if (static_cast<double>(ticks) > limits_.ticks_per_line * lines) ++slow_;
   if (votes_ < kVotes) return;
-  if (slow_ * 2 > votes_) {
-    // The longer, the more often it has come to this; back to the first after one good look.
-    change(true);
-    return;
-  }
+  if (slow_ * 2 > votes_) return change(true);
   hold_ = kFirstHold;
   votes_ = slow_ = 0;
 }
 
+// Streams for twice as long each time that the caches have not become quicker meanwhile.
 void StorePace::change(bool streams) {
   if (!streams) hold_ = std::min(2 * hold_, kLongestHold);
   streams_ = streams;
