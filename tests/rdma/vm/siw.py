@@ -1,6 +1,6 @@
 """Builds siw, software iWARP, which Debian's kernel has the source of and not the module.
 
-The source and the kernel's own build files come as packages of exactly the kernel's version, are
+The source and the kernel's own build files come as packages of the kernel's version, are
 unpacked into a scratch folder and never installed; only that one folder of the source is compiled.
 """
 
@@ -18,11 +18,14 @@ def packages(run_step: Step, release: str, version: str) -> list[str]:
     headers = f"linux-headers-{release}"
     shown = run_step(["apt-cache", "show", f"{headers}={version}"])
     depends = next(line for line in shown.splitlines() if line.startswith("Depends:"))
-    # The compiler is there already; linux-kbuild and linux-headers-...-common are files.
-    beside = re.findall(r"linux-(?:headers|kbuild)-[^\s,]+", depends)
+    # The compiler is there already; linux-kbuild and linux-headers-...-common are files. Where a later
+    # version will do, the newest one is taken: while Debian moves on to another kernel, its archive
+    # may have no other.
+    beside = [name if relation == ">=" else f"{name}={version}" for name, relation in re.findall(
+        r"(linux-(?:headers|kbuild)-[^\s,]+)(?:\s*\(([<>=]+))?", depends)]
     # 6.1.0-56-amd64 is of 6.1.
     source = "linux-source-" + ".".join(release.split(".")[:2])
-    return [f"{name}={version}" for name in (headers, source, *beside)]
+    return [f"{headers}={version}", f"{source}={version}", *beside]
 
 
 def build(run_step: Step, release: str, version: str, scratch: pathlib.Path) -> pathlib.Path:
