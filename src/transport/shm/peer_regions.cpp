@@ -6,12 +6,21 @@
 
 namespace paceline::transport::shm {
 
+namespace {
+
+/// Up to here a region's pages are mapped at once: scratch, whose first lap would otherwise cost a
+/// fault for each page. A caller's long memory may never be used by this peer.
+constexpr std::uint64_t kPopulatedBytes = 4 * 1024 * 1024;
+
+}  // namespace
+
 void PeerRegions::add(const Frame& frame, int fd) {
   if (frame.id <= highest_) {
     throw Error(ErrorCode::transport_failed,
                 "the peer announced memory under a number that it had used before");
   }
-  regions_.push_back({frame.id, frame.address, map_file(fd, frame.length, Populate::no)});
+  const Populate populate = frame.length <= kPopulatedBytes ? Populate::yes : Populate::no;
+  regions_.push_back({frame.id, frame.address, map_file(fd, frame.length, populate)});
   highest_ = frame.id;
 }
 
