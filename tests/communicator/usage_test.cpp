@@ -43,6 +43,7 @@ TEST_P(UsageOver, LinksAreMadeWhenTheyAreNeededAndMemoryIsCounted) {
         comm.broadcast(few.data(), few.size(), DataType::float32, 0,
                        {.algorithm = Algorithm::binomial});
         const Usage after = comm.usage();
+        everybody_has_looked.arrive_and_wait();  // or a quick one's barrier would make links here
         EXPECT_GE(after.links, 1);
         EXPECT_LE(after.links, 3) << "a binomial tree";
         EXPECT_GE(after.descriptors, before.descriptors + after.links);
