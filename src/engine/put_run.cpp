@@ -343,8 +343,10 @@ bool PutRun::find_sources(const Schedule& schedule, const Step& step, std::uint6
 bool PutRun::find_destinations(const Schedule& schedule, const Step& step, std::uint64_t i,
                                std::uint64_t instance, std::uint64_t count, std::size_t& streamed) {
   auto& destinations = engine_.destinations_;
+  // An average's sum of one is still divided.
+  const bool copies = step.sources == 1 && operation_.call().op != ReduceOp::avg;
   const auto add = [&](std::byte* place, bool past_caches, transport::Endpoint* peer = nullptr) {
-    if (peer != nullptr && step.sources == 1) {
+    if (peer != nullptr && copies) {
       return peer->store(place, {engine_.sources_[0], bytes(count)});
     }
     const auto before = past_caches ? destinations.begin() + static_cast<std::ptrdiff_t>(streamed++)
