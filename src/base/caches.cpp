@@ -10,6 +10,8 @@ namespace {
 
 /// Indices that the kernel numbers: three levels, of which the first has two caches.
 constexpr int kMostCaches = 8;
+/// If the machine does not tell.
+constexpr std::size_t kUsualSecondCache = 1024 * 1024;
 
 std::string first_word(const std::string& file) {
   std::ifstream in(file);
@@ -52,6 +54,7 @@ Caches read_caches(const std::string& folder) {
     }
   }
   if (found.second == 0) found.second = ask_c_library(_SC_LEVEL2_CACHE_SIZE);
+  if (found.second == 0) found.second = kUsualSecondCache;
   if (last_level == 0) found.last = ask_c_library(_SC_LEVEL3_CACHE_SIZE);
   return found;
 }

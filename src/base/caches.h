@@ -6,10 +6,11 @@
 
 namespace paceline {
 
-/// Bytes of the first processor's data caches; 0: not known.
+/// Bytes of the first processor's data caches.
 struct Caches {
-  std::size_t second = 0;
-  /// The last one, as far as one processor reaches it: of several that a machine has, one.
+  std::size_t second = 0;  ///< a usual one's if nobody tells
+  /// The last one, as far as one processor reaches it: of several that a machine has, one. 0: not
+  /// known.
   std::size_t last = 0;
 };
 

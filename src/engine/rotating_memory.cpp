@@ -16,14 +16,11 @@ constexpr std::size_t kAlignment = 4096;
 constexpr std::size_t kLeast = 64 * 1024;
 /// Of second caches; measured: one is not enough, and four give no more.
 constexpr std::size_t kCachesInALap = 2;
-/// If the machine does not tell.
-constexpr std::size_t kUsualSecondCache = 1024 * 1024;
 
 }  // namespace
 
 std::size_t lap_past_second_cache() {
-  const std::size_t second = caches().second;
-  return kCachesInALap * (second == 0 ? kUsualSecondCache : second);
+  return kCachesInALap * caches().second;
 }
 
 void RotatingMemory::reserve(std::size_t bytes) {

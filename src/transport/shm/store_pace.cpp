@@ -22,7 +22,6 @@ constexpr int kTrialRounds = 5;
 constexpr double kShareOfTheStore = 0.75;
 /// Second caches that puts fill before what they take is typical.
 constexpr std::size_t kSettleCaches = 4;
-constexpr std::size_t kUsualSecondCache = 1024 * 1024;
 
 const TickClock& tick_clock() {
   static const TickClock clock;
@@ -53,9 +52,8 @@ double ticks_of_a_streamed_line() {
 
 const StoreLimits& store_limits() {
   static const StoreLimits limits = [] {
-    const std::size_t second = caches().second;
     return StoreLimits{kShareOfTheStore * ticks_of_a_streamed_line(),
-                       kSettleCaches * (second == 0 ? kUsualSecondCache : second)};
+                       kSettleCaches * caches().second};
   }();
   return limits;
 }
