@@ -146,7 +146,7 @@ class Peer {
         break;
       case 3: {  // a message, of a length that need not be allowed
         const std::uint64_t number = 1 + sent_;
-        inbox->slots[sent_++ % shm::kSlots].stamp.store(number << shm::kLengthBits | input.word());
+        inbox->slots[sent_++ % shm::kSlots].stamp.store(number << shm::kStampBits | input.word());
         break;
       }
       default: {

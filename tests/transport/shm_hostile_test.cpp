@@ -164,7 +164,7 @@ TEST_F(ShmHostilePeer, GoneOfWhatNeverWasIsHarmless) {
 
 TEST_F(ShmHostilePeer, MessageLongerThanAllowedIsNotRead) {
   link();
-  theirs().slots[0].stamp.store(std::uint64_t{1} << shm::kLengthBits | (kMaxMessage + 1));
+  theirs().slots[0].stamp.store(std::uint64_t{1} << shm::kStampBits | (kMaxMessage + 1));
   EXPECT_TRUE(contains(error_of([&] { (void)endpoint_->front(); }), "longer than any"));
 }
 

@@ -52,6 +52,32 @@ TEST(ShmMailbox, ShortMessageLiesInTheLineOfItsStamp) {
   EXPECT_LE(sizeof(Inbox), 72u << 10) << "documented as about 70 KiB";
 }
 
+TEST(ShmMailbox, LongPayloadBeginsWithALine) {
+  auto inbox = std::make_unique<Inbox>();
+  shm::MailboxSender sender(*inbox);
+  shm::MailboxReceiver receiver(*inbox);
+  const auto begins_a_line = [](const std::byte* data) {
+    return reinterpret_cast<std::uintptr_t>(data) % kCacheLine == 0;
+  };
+  for (const std::size_t header : {0U, 8U, 13U, 32U, 56U, 64U, 88U}) {
+    for (const std::size_t payload : {0U, 1U, 24U, 25U, 100U, 4000U}) {
+      if (header + payload == 0) continue;
+      const Bytes first = pattern(header, 1);
+      const Bytes second = pattern(payload, 2);
+      ASSERT_TRUE(sender.send(first, second));
+      const ConstBytes message = receiver.front();
+      ASSERT_EQ(message.size(), header + payload);
+      EXPECT_TRUE(same(message.first(header), first)) << header << " and " << payload;
+      EXPECT_TRUE(same(message.subspan(header), second)) << header << " and " << payload;
+      if (header % 8 == 0 && header + payload > shm::kShortMessage &&
+          header <= shm::kShortMessage) {
+        EXPECT_TRUE(begins_a_line(message.data() + header)) << header << " and " << payload;
+      }
+      receiver.pop();
+    }
+  }
+}
+
 /// Both ends in one mapping, so that a race detector sees both.
 TEST(ShmMailbox, TwoThreadsOverOneRing) {
   constexpr std::uint64_t kMessages = 20'000;

@@ -6,11 +6,14 @@
 //   written by the sender     slots, lane counters, and the few words of `Announcements`
 //   written by the receiver   `consumed`, and `nonce` before the inbox is given away
 //
-// A message takes one slot. The slot's first word, the stamp, holds the message's number and
+// A message takes one slot. The slot's first word, the stamp, holds the message's number, place and
 // length and is stored last, with release: a receiver that sees the number that it waits for sees
 // the message. A message of up to kShortMessage bytes lies in the line of its stamp, so it costs
-// one line of traffic. The receiver says how far it has come in `consumed`; the sender looks there
-// only when, by what it last saw, the ring is full.
+// one line of traffic. A longer one has its header at the end of that line and its payload from the
+// next line on: no line but the first is stored or loaded in two halves. And the first one is
+// stored last of all. The receiver looks at it all the time, and would take it away while the
+// others are stored, only to give it back for the stamp. The receiver says how far it has come in
+// `consumed`; the sender looks there only when, by what it last saw, the ring is full.
 #pragma once
 
 #include <atomic>
@@ -19,6 +22,7 @@
 #include <cstring>
 
 #include "base/copy.h"
+#include "base/hand_over.h"
 #include "base/layout.h"
 #include "transport/transport.h"
 
@@ -29,8 +33,11 @@ namespace paceline::transport::shm {
 inline constexpr std::size_t kSlots = 16;
 static_assert((kSlots & (kSlots - 1)) == 0);
 
-/// Low bits of a stamp: the length. The rest counts 2^48 messages, years at any rate.
-inline constexpr int kLengthBits = 16;
+/// A stamp, from its low bits on: the message's length; how many words behind the stamp's it
+/// begins; its number, of which there are 2^48, for years at any rate.
+inline constexpr int kLengthBits = 13;
+inline constexpr int kPlaceBits = 3;
+inline constexpr int kStampBits = kLengthBits + kPlaceBits;
 static_assert(kMaxMessage < (std::size_t{1} << kLengthBits));
 
 struct alignas(kLinePair) Slot {
@@ -40,6 +47,8 @@ struct alignas(kLinePair) Slot {
 
 /// What fits beside the stamp in the first line.
 inline constexpr std::size_t kShortMessage = kCacheLine - sizeof(std::uint64_t);
+static_assert(kShortMessage == ((1 << kPlaceBits) - 1) * sizeof(std::uint64_t));
+static_assert(sizeof(Slot::data) >= kShortMessage + kMaxMessage, "wherever it begins");
 
 struct Inbox {
   /// Not on the way of data; changes seldom, so a look costs a load from one's own cache.
@@ -85,10 +94,19 @@ class MailboxSender {
       }
     }
     Slot& slot = inbox_->slots[sent_ & (kSlots - 1)];
-    if (!header.empty()) std::memcpy(slot.data, header.data(), header.size());
-    copy_bytes(slot.data + header.size(), payload.data(), payload.size());
+    const std::size_t length = header.size() + payload.size();
+    const bool in_lines = length > kShortMessage && header.size() <= kShortMessage;
+    const std::uint64_t words =
+        in_lines ? (kShortMessage - header.size()) / sizeof(std::uint64_t) : 0;
+    std::byte* const to = slot.data + words * sizeof(std::uint64_t);
+    if (in_lines) {
+      hand_over(to + header.size(), payload.data(), payload.size());
+    } else {
+      copy_bytes(to + header.size(), payload.data(), payload.size());
+    }
+    if (!header.empty()) std::memcpy(to, header.data(), header.size());
     ++sent_;
-    slot.stamp.store(sent_ << kLengthBits | (header.size() + payload.size()),
+    slot.stamp.store(sent_ << kStampBits | words << kLengthBits | length,
                      std::memory_order_release);
     return true;
   }
@@ -109,8 +127,10 @@ class MailboxReceiver {
   ConstBytes front() const {
     const Slot& slot = inbox_->slots[consumed_ & (kSlots - 1)];
     const std::uint64_t stamp = slot.stamp.load(std::memory_order_acquire);
-    if (stamp >> kLengthBits != consumed_ + 1) return {};
-    return {slot.data, stamp & ((std::uint64_t{1} << kLengthBits) - 1)};
+    if (stamp >> kStampBits != consumed_ + 1) return {};
+    const std::uint64_t words = stamp >> kLengthBits & ((1 << kPlaceBits) - 1);
+    return {slot.data + words * sizeof(std::uint64_t),
+            stamp & ((std::uint64_t{1} << kLengthBits) - 1)};
   }
   void pop() {
     ++consumed_;

@@ -11,7 +11,7 @@ namespace paceline::transport {
 namespace shm {
 namespace {
 
-constexpr std::uint8_t kDescriptionVersion = 1;
+constexpr std::uint8_t kDescriptionVersion = 2;
 /// A description may have 512 bytes; no host name or boot id comes near this.
 constexpr std::size_t kMaxHostId = 256;
 
