@@ -83,8 +83,9 @@ class MailboxSender {
  public:
   explicit MailboxSender(Inbox& peer) : inbox_(&peer) {}
 
-  /// False if every slot holds a message that the receiver has not popped.
-  bool send(ConstBytes header, ConstBytes payload) {
+  /// False if every slot holds a message that the receiver has not popped. `apart`: it reads on
+  /// another core, as far as is known.
+  bool send(ConstBytes header, ConstBytes payload, bool apart = true) {
     if (sent_ - consumed_ == kSlots) {
       consumed_ = inbox_->receiver.consumed.load(std::memory_order_acquire);
       // A peer that breaks its own counter must not make us overwrite what it has not read.
@@ -99,7 +100,7 @@ class MailboxSender {
     const std::uint64_t words =
         in_lines ? (kShortMessage - header.size()) / sizeof(std::uint64_t) : 0;
     std::byte* const to = slot.data + words * sizeof(std::uint64_t);
-    if (in_lines) {
+    if (in_lines && apart) {
       hand_over(to + header.size(), payload.data(), payload.size());
     } else {
       copy_bytes(to + header.size(), payload.data(), payload.size());

@@ -55,7 +55,7 @@ bool ShmEndpoint::send(ConstBytes header, ConstBytes payload) {
                                                  " bytes; 1.." + std::to_string(kMaxMessage) +
                                                  " are allowed");
   }
-  return sender_.send(header, payload);
+  return sender_.send(header, payload, core_.apart());
 }
 
 ConstBytes ShmEndpoint::front() {

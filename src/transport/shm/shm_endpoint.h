@@ -1,6 +1,8 @@
 // One end of a link through shared memory.
 #pragma once
 
+#include <unistd.h>
+
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -31,6 +33,11 @@ struct ShmCore {
   std::map<std::uint64_t, Export> exports;  ///< our registered memory by region id, the key
   std::uint64_t last_id = 0;
   std::vector<ShmEndpoint*> endpoints;
+  long processors = ::sysconf(_SC_NPROCESSORS_ONLN);
+
+  /// Whether peers read on other cores than this one, as they do if there are enough. For a peer
+  /// that shares this core, to hand lines over only costs.
+  [[nodiscard]] bool apart() const { return std::ssize(endpoints) < processors; }
 };
 
 /// What a connector has put together.

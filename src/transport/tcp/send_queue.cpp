@@ -16,7 +16,7 @@ constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
 
 /// A frame up to this long is brought together first: that takes less time than the kernel needs
 /// to fetch it from three places.
-constexpr std::size_t kBroughtTogether = 8192;
+constexpr std::size_t kBroughtTogether = 1024;
 
 iovec part(ConstBytes bytes) {
   // The kernel only reads through it; iovec has no const.
