@@ -5,7 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "base/copy.h"
+#include "base/hand_over.h"
+#include "base/hand_over.h"
 
 namespace paceline::transport::shm {
 namespace {
@@ -84,7 +85,11 @@ bool ShmEndpoint::put(Lane lane, ConstBytes source, const Registration* /*regist
   require_lane(lane);
   std::byte* to = resolve(target, source.size());
   if (to == nullptr) return false;
-  pace_.copy(to, source.data(), source.size(), core_.endpoints.size());
+  if (source.size() < StorePace::kShortest && core_.apart()) {
+    hand_over(to, source.data(), source.size());
+  } else {
+    pace_.copy(to, source.data(), source.size(), core_.endpoints.size());
+  }
   count_up(lane);
   return true;
 }
