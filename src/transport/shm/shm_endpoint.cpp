@@ -6,7 +6,6 @@
 #include <cerrno>
 
 #include "base/hand_over.h"
-#include "base/hand_over.h"
 
 namespace paceline::transport::shm {
 namespace {
