@@ -94,9 +94,8 @@ class Wires {
     if (ranks_per_core_ > 1) return 0;  // start() has it
     return (peers - 1) * (hosts > 1 ? parameters_.between : parameters_.inside).post;
   }
-  /// A signal to each of `peers` ranks, the farthest. Messages need none.
+  /// A signal to each of `peers` ranks, the farthest.
   [[nodiscard]] double signal(double peers = 1) const {
-    if (eager_) return 0;
     return hosts > 1 ? far(peers, 0, 1) : near(peers, 0);
   }
   /// A message to each of `peers` ranks.

@@ -80,21 +80,6 @@ void mark_straight(EagerProgram& program, std::size_t element) {
   }
 }
 
-/// Whether `step` has another rank do or await something without data.
-bool brings_nothing(const Step& step) {
-  switch (step.kind) {
-    case StepKind::signal:
-      return true;
-    case StepKind::put:
-    case StepKind::wait:
-      return step.target.length == 0;
-    case StepKind::reduce:
-    case StepKind::flush:
-      break;
-  }
-  return false;
-}
-
 }  // namespace
 
 EagerProgram compile_eager(const collectives::Schedule& schedule, int rank, const Call& call) {
@@ -102,10 +87,8 @@ EagerProgram compile_eager(const collectives::Schedule& schedule, int rank, cons
   EagerProgram program;
   std::map<int, std::uint32_t> sent;
   std::map<int, std::uint32_t> received;
-  const bool has_data = call.count != 0 && call.collective != Collective::barrier;
   for (std::uint64_t i = 0; i < schedule.steps(); ++i) {
     const Step step = schedule.step(i);
-    if (has_data && brings_nothing(step)) continue;
     EagerStep out;
     out.kind = step.kind;
     out.peer = step.peer;

@@ -47,14 +47,6 @@ struct EagerProgram {
 
 /// Lowers a schedule for messages: nothing is mapped, every put carries its data, and operands
 /// that other ranks own become their fallbacks or are dropped.
-///
-/// A step that brings no data is left out, on both sides, where the call has data at all. Such
-/// steps say that memory may be written over or loaded by a peer, and here no rank touches another
-/// one's memory: a message lies in the mailbox until its receiver has copied or combined it, and
-/// the mailbox is the credit. So who only gives, like the root of a broadcast, goes on once it has
-/// sent. (Nobody can be stuck by that. Of the ranks that are farthest behind, each finds what it
-/// waits for sent or to be sent by one that is not behind it, and room at whomever it sends to, who
-/// has taken all messages of the calls before.)
 EagerProgram compile_eager(const collectives::Schedule& schedule, int rank, const Call& call);
 
 }  // namespace paceline::engine

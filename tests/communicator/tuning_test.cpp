@@ -172,6 +172,7 @@ TEST(BuiltInParameters, RanksThatShareACoreTakeOneStepForSmallMessages) {
     EXPECT_EQ(alone.at(collective, 8).algorithm, Algorithm::recursive_doubling);
   }
   EXPECT_EQ(crowded.at(Collective::gather, 8).algorithm, Algorithm::direct);
+  EXPECT_EQ(alone.at(Collective::gather, 8).algorithm, Algorithm::binomial);
   // From a root down they run in the order of the tree.
   EXPECT_EQ(crowded.at(Collective::broadcast, 8), alone.at(Collective::broadcast, 8));
   EXPECT_EQ(crowded.at(Collective::all_reduce, 1 << 20).algorithm, Algorithm::direct);

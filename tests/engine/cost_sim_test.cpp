@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/layout.h"
 #include "collectives/cost.h"
 #include "collectives/schedule.h"
 #include "engine/sim_world.h"
@@ -79,15 +78,6 @@ class Predicted : public testing::TestWithParam<Pair> {};
 // formulas err; four tenths are little beside the factors between algorithms.
 constexpr double kFactor = 1.4;
 
-// Of a block of a few bytes all chunks but the first are empty, and messages without data are not
-// sent: what the formulas count for two stages may be one.
-constexpr double kFactorOfEmptyChunks = 2;
-
-bool has_empty_chunks(const Pair& pair, int ranks, std::uint64_t bytes) {
-  const int pieces = collectives::grain_of(pair.collective, pair.algorithm, {.size = ranks}).pieces;
-  return bytes < static_cast<std::uint64_t>(pieces) * kCacheLine;
-}
-
 // Memory of a rank; more only repeats what has been seen.
 constexpr std::uint64_t kMostBytes = 8 << 20;
 
@@ -103,9 +93,7 @@ TEST_P(Predicted, IsWhatTheEngineTakes) {
       const double real = simulated(collective, algorithm, ranks, bytes, cut);
       const double predicted = collectives::predicted_ns(
           collective, algorithm, Layout{.ranks = ranks}, bytes, cut, wire());
-      const bool empty = has_empty_chunks(GetParam(), ranks, bytes);
-      const double over = empty ? kFactorOfEmptyChunks : kFactor;
-      EXPECT_LE(predicted, over * real) << ranks << " ranks, " << bytes << " bytes";
+      EXPECT_LE(predicted, kFactor * real) << ranks << " ranks, " << bytes << " bytes";
       EXPECT_GE(predicted, real / kFactor) << ranks << " ranks, " << bytes << " bytes";
     }
   }

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <functional>
-#include <vector>
 
 #include "collectives/listed.h"
 
@@ -79,7 +78,7 @@ TEST(EagerProgram, WhatIsNeededLaterOrInPartIsCopied) {
   });
   expect_copied([](Steps& s) {  // something else comes first
     s.wait(1, kScratch);
-    s.put(1, kInput, kScratch);
+    s.signal(1);
     s.reduce({kInput, kScratch}, kOutput);
   });
   expect_copied([](Steps& s) {  // twice
@@ -90,49 +89,6 @@ TEST(EagerProgram, WhatIsNeededLaterOrInPartIsCopied) {
     s.wait(1, kOutput);
     s.reduce({kOutput, kInput}, kOutput);
   });
-}
-
-/// The kinds of the steps that are left of a schedule which a call of `call` runs.
-std::vector<StepKind> kinds(const Call& call) {
-  const EagerProgram program = compile_eager(Steps([](Steps& s) {
-                                               s.put(1, kInput, kScratch);
-                                               s.put(1, {Buffer::input, 8, 0}, {});
-                                               s.signal(1);
-                                               s.wait(1, kScratch);
-                                               s.wait(1, {});
-                                             }),
-                                             0, call);
-  std::vector<StepKind> kinds;
-  for (const EagerStep& step : program.steps) kinds.push_back(step.kind);
-  return kinds;
-}
-
-TEST(EagerProgram, WhatBringsNoDataIsLeftOutWhereOtherStepsDo) {
-  EXPECT_EQ(kinds(kSum), (std::vector{StepKind::put, StepKind::wait}));
-}
-
-TEST(EagerProgram, ABarrierAndACallOfNothingAreMadeOfSuchSteps) {
-  const std::vector all = {StepKind::put, StepKind::put, StepKind::signal, StepKind::wait,
-                           StepKind::wait};
-  Call nothing = kSum;
-  nothing.count = 0;
-  EXPECT_EQ(kinds(nothing), all);
-  Call barrier = kSum;
-  barrier.collective = Collective::barrier;
-  EXPECT_EQ(kinds(barrier), all);
-}
-
-TEST(EagerProgram, MessagesAreNumberedAsTheyAreLeft) {
-  const EagerProgram program = compile_eager(Steps([](Steps& s) {
-                                               s.put(1, kInput, kScratch);
-                                               s.wait(1, {});
-                                               s.put(1, kInput, kScratch);
-                                               s.wait(1, kScratch);
-                                             }),
-                                             0, kSum);
-  ASSERT_EQ(program.steps.size(), 3u);
-  EXPECT_EQ(program.steps[1].number, 1u);
-  EXPECT_EQ(program.steps[2].number, 0u);
 }
 
 }  // namespace
