@@ -14,8 +14,13 @@ bool processor_demotes() {
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (c >> 25 & 1) != 0;
 }
 
-void demote(void* to) {
-  asm volatile("cldemote %0" : : "m"(*static_cast<char*>(to)));
+/// After everything that was stored into the line.
+void demote(__m128i* line) {
+  struct Line {
+    __m128i quarters[4];
+  };
+  static_assert(sizeof(Line) == kCacheLine);
+  asm volatile("cldemote %0" : : "m"(*reinterpret_cast<const Line*>(line)));
 }
 
 }  // namespace
