@@ -94,8 +94,9 @@ class Compare(unittest.TestCase):
                       self.compare(*SMALL, "--tensors", 2, "--collective", "broadcast", expect=2))
 
     def test_a_wrong_result(self):
+        # What --adapter gives is measured, though --peers does not name it.
         said = self.compare(*SMALL, "--ranks", 1, "--adapter", f"wrong={paths.wrong}", "--peers",
-                            "paceline,wrong", expect=1)
+                            "paceline", expect=1)
         self.assertIn("WRONG RESULTS: wrong", said)
         self.assertEqual({r["errors"] for r in self.rows("results.csv") if r["library"] == "wrong"},
                          {"2"})
