@@ -8,6 +8,9 @@ namespace paceline {
 
 namespace {
 
+/// Longer copies gain nothing by it.
+constexpr std::size_t kLongest = 8192;
+
 // Intel, Software Developer's Manual, CPUID: leaf 7, ECX bit 25.
 bool processor_demotes() {
   unsigned a = 0, b = 0, c = 0, d = 0;
@@ -27,7 +30,7 @@ void demote(__m128i* line) {
 
 void hand_over(std::byte* target, const std::byte* source, std::size_t bytes) {
   static const bool demotes = processor_demotes();
-  if (!demotes || bytes < kCacheLine || bytes > kLongestHandOver) {
+  if (!demotes || bytes < kCacheLine || bytes > kLongest) {
     return copy_bytes(target, source, bytes);
   }
   copy_by_lines(target, source, bytes, [](__m128i* to, __m128i a, __m128i b, __m128i c, __m128i d) {

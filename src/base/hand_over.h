@@ -9,15 +9,12 @@
 //   memcpy            0.36    0.45    0.74    1.09    1.80    2.5      3.5
 //   handed over       0.25    0.39    0.63    0.91    1.51    2.7      5.4
 //
-// Beyond 8 KiB the demotions queue up, and the stores wait for them.
+// Beyond 8 KiB the demotions queue up, and the stores wait for them: such copies are made as usual.
 #pragma once
 
 #include <cstddef>
 
 namespace paceline {
-
-/// Longer copies gain nothing by it.
-inline constexpr std::size_t kLongestHandOver = 8192;
 
 /// As memcpy, of whole lines that go down to the shared cache where this processor can do that and
 /// it pays.

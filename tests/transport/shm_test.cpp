@@ -59,12 +59,14 @@ TEST(ShmMailbox, LongPayloadBeginsWithALine) {
   const auto begins_a_line = [](const std::byte* data) {
     return reinterpret_cast<std::uintptr_t>(data) % kCacheLine == 0;
   };
+  bool apart = false;  // both ways in turn
   for (const std::size_t header : {0U, 8U, 13U, 32U, 56U, 64U, 88U}) {
-    for (const std::size_t payload : {0U, 1U, 24U, 25U, 100U, 4000U}) {
+    for (const std::size_t payload : {0U, 1U, 24U, 25U, 100U, 4000U, 4001U}) {
       if (header + payload == 0) continue;
+      apart = !apart;
       const Bytes first = pattern(header, 1);
       const Bytes second = pattern(payload, 2);
-      ASSERT_TRUE(sender.send(first, second));
+      ASSERT_TRUE(sender.send(first, second, apart));
       const ConstBytes message = receiver.front();
       ASSERT_EQ(message.size(), header + payload);
       EXPECT_TRUE(same(message.first(header), first)) << header << " and " << payload;

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "base/hand_over.h"
-
 namespace paceline::transport::shm {
 namespace {
 
@@ -84,11 +82,7 @@ bool ShmEndpoint::put(Lane lane, ConstBytes source, const Registration* /*regist
   require_lane(lane);
   std::byte* to = resolve(target, source.size());
   if (to == nullptr) return false;
-  if (source.size() < StorePace::kShortest && core_.apart()) {
-    hand_over(to, source.data(), source.size());
-  } else {
-    pace_.copy(to, source.data(), source.size(), core_.endpoints.size());
-  }
+  store(to, source);
   count_up(lane);
   return true;
 }

@@ -70,7 +70,7 @@ class ShmEndpoint final : public Endpoint {
   bool maps() const override { return true; }
   std::byte* map(RemoteAddress remote, std::size_t length) override;
   void store(std::byte* mapped, ConstBytes source) override {
-    pace_.copy(mapped, source.data(), source.size(), core_.endpoints.size());
+    pace_.copy(mapped, source.data(), source.size(), core_.endpoints.size(), core_.apart());
   }
   bool streams() const override { return pace_.streams(); }
   bool can_get() const override { return can_get_; }

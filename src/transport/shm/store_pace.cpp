@@ -8,6 +8,7 @@
 
 #include "base/caches.h"
 #include "base/copy.h"
+#include "base/hand_over.h"
 #include "base/layout.h"
 #include "base/stream_bytes.h"
 
@@ -59,8 +60,10 @@ const StoreLimits& store_limits() {
 }
 
 void StorePace::copy(std::byte* target, const std::byte* source, std::size_t bytes,
-                     std::size_t links) {
-  if (bytes < kShortest) return copy_bytes(target, source, bytes);
+                     std::size_t links, bool apart) {
+  if (bytes < kShortest) {
+    return apart ? hand_over(target, source, bytes) : copy_bytes(target, source, bytes);
+  }
   const Ticks start = tick_clock().now();
   if (streams_) {
     stream_bytes(target, source, bytes);

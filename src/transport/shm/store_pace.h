@@ -41,8 +41,9 @@ class StorePace {
   explicit StorePace(const StoreLimits& limits) : limits_(limits) {}
 
   /// As memcpy, into memory that the peer reads. `links`: how many this rank has; what it puts on
-  /// all of them fills the caches.
-  void copy(std::byte* target, const std::byte* source, std::size_t bytes, std::size_t links = 1);
+  /// all of them fills the caches. `apart`: the peer reads on another core, as far as is known.
+  void copy(std::byte* target, const std::byte* source, std::size_t bytes, std::size_t links = 1,
+            bool apart = true);
 
   /// Whether stores into the peer's memory go past the caches at present.
   [[nodiscard]] bool streams() const { return streams_; }
@@ -50,7 +51,7 @@ class StorePace {
   /// A copy of `bytes` that took so long, as streams() said.
   void took(std::size_t bytes, Ticks ticks, std::size_t links = 1);
 
-  /// Shorter copies are not timed, and not streamed.
+  /// Shorter copies are not timed, and not streamed, but handed over (base/hand_over.h).
   static constexpr std::size_t kShortest = 4096;
   /// After so many timed copies a majority decides.
   static constexpr std::uint32_t kVotes = 32;
