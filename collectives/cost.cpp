@@ -79,6 +79,19 @@ double most_of_a_block(Collective collective, const Grain& grain, const Layout& 
   return static_cast<double>(segment) * grain.pieces;
 }
 
+/// Two ranks that can map each other's memory take the steps of direct for one_shot where all of it
+/// is mapped. Where it is not, one exchange of everything takes 0.6 to 0.9 of the time of two of
+/// halves up to so many bytes, and more from there on (docs/performance.md): what the model does
+/// not know is what a step costs besides its data, and where lines lie.
+constexpr std::uint64_t kLongestExchange = 128 * 1024;
+constexpr double kGain = 0.85;
+
+bool one_exchange_applies(Collective collective, Algorithm algorithm, const Layout& layout,
+                          std::uint64_t bytes, const Cut& cut) {
+  return collective == Collective::all_reduce && algorithm == Algorithm::one_shot &&
+         layout.ranks == 2 && layout.hosts == 1 && layout.mapped && bytes > cut.eager_bytes;
+}
+
 }  // namespace
 
 // Instances are counted as a real number and are all as long as they may be, where the engine makes
@@ -88,6 +101,11 @@ double predicted_ns(Collective collective, Algorithm algorithm, const Layout& la
   if (formula_of(collective, algorithm) == nullptr) return kNever;
   if (algorithm == Algorithm::hierarchical && layout.hosts == 1) algorithm = Algorithm::direct;
   const auto n = static_cast<double>(bytes);
+  if (one_exchange_applies(collective, algorithm, layout, bytes, cut)) {
+    const double mapped = predicted_ns(collective, Algorithm::direct, layout, bytes,
+                                       {0, cut.segment_bytes, cut.lanes}, parameters);
+    return mapped * (bytes <= kLongestExchange ? kGain : 1 / kGain);
+  }
   if (layout.ranks == 1) return collective == Collective::barrier ? 0 : n * parameters.gamma;
 
   const Shape shape{.size = layout.ranks, .count = bytes};

@@ -17,6 +17,8 @@
 //  - In place, part q of my input is written over by rank q only, which has waited until it was
 //    exposed and has read it in that very reduce (mapped) or received it into its scratch.
 //    My own part r is read and written by the same reduce.
+//  - A result that is kept lies in my slot for that peer, which writes there next, and has loaded
+//    it before. At the end I wait until it has: then my scratch is mine again.
 //  - Rank q's slot for me is written in the next instance after q published, and q has read the
 //    slot before. My shadow is written by q after I exposed the next instance's part to q, and
 //    before that I copied this one's; my slot for the root is written over after the root exposed,
@@ -41,7 +43,9 @@ class DirectReduction final : public Schedule {
         rank_(rank),
         peers_(static_cast<std::uint64_t>(shape.size - 1)) {}
 
-  [[nodiscard]] std::uint64_t steps() const override { return 4 * peers_ + 1; }
+  [[nodiscard]] std::uint64_t steps() const override {
+    return (publish_ == Publish::to_all ? 6 : 4) * peers_ + 1;
+  }
 
   [[nodiscard]] Step step(std::uint64_t i) const override {
     if (i < peers_) {
@@ -58,10 +62,19 @@ class DirectReduction final : public Schedule {
     if (i <= 3 * peers_) {
       const int peer = after(i - 2 * peers_ - 1);
       if (!gets_results(peer)) return {.kind = StepKind::signal, .peer = peer};
-      return put(peer, result(), parts_.output(rank_));
+      return put(peer, result(), parts_.output(rank_), kept(rank_, peer));
     }
-    const int peer = before(i - 3 * peers_ - 1);
-    return wait(peer, gets_results(rank_) ? parts_.output(peer) : Slice{});
+    if (i <= 4 * peers_) {
+      const int peer = before(i - 3 * peers_ - 1);
+      return wait(peer, gets_results(rank_) ? parts_.output(peer) : Slice{}, kept(peer, rank_));
+    }
+    if (i <= 5 * peers_) {
+      return {.kind = StepKind::signal,
+              .peer = before(i - 4 * peers_ - 1),
+              .only = Only::if_result_loaded};
+    }
+    return {
+        .kind = StepKind::wait, .peer = after(i - 5 * peers_ - 1), .only = Only::if_result_loaded};
   }
 
   [[nodiscard]] Operand source(std::uint64_t, int j) const override {
@@ -71,11 +84,16 @@ class DirectReduction final : public Schedule {
   }
 
   [[nodiscard]] Operand destination(std::uint64_t, int j) const override {
-    if (publish_ == Publish::to_all) return {j, parts_.output(rank_), {}};
+    if (publish_ == Publish::to_all) {
+      return {j, parts_.output(rank_), {}, j == rank_ ? kNowhere : kept(rank_, j)};
+    }
     if (j == 0) return {rank_, result(), {}};
     return {root_, parts_.output(rank_), {}};
   }
 
+  [[nodiscard]] Keeping keeping() const override {
+    return publish_ == Publish::to_all ? Keeping::always : Keeping::never;
+  }
   [[nodiscard]] std::uint64_t scratch() const override {
     const std::uint64_t slots = peers_ + (result().buffer == Buffer::scratch ? 1 : 0);
     return slots * parts_.stride();
@@ -106,17 +124,28 @@ class DirectReduction final : public Schedule {
 
   /// Where `owner` receives what `peer` exposes to it: its own part, in a slot per other rank.
   [[nodiscard]] Slice slot(int owner, int peer) const {
-    const int number = peer < owner ? peer : peer - 1;
-    return {Buffer::scratch, static_cast<std::uint64_t>(number) * parts_.stride(),
-            parts_.input(owner).length};
+    return {Buffer::scratch, slot_offset(owner, peer), parts_.input(owner).length};
+  }
+  [[nodiscard]] std::uint64_t slot_offset(int owner, int peer) const {
+    return static_cast<std::uint64_t>(peer < owner ? peer : peer - 1) * parts_.stride();
   }
 
-  [[nodiscard]] static Step put(int peer, const Slice& source, const Slice& target) {
-    return {
-        .kind = StepKind::put, .peer = peer, .source = source, .target = target, .elidable = true};
+  /// Where `owner` keeps its result for `peer`: where that has put its part of the input.
+  [[nodiscard]] std::uint64_t kept(int owner, int peer) const {
+    return publish_ == Publish::to_all ? slot_offset(owner, peer) : kNowhere;
   }
-  [[nodiscard]] static Step wait(int peer, const Slice& target) {
-    return {.kind = StepKind::wait, .peer = peer, .target = target};
+
+  [[nodiscard]] static Step put(int peer, const Slice& source, const Slice& target,
+                                std::uint64_t kept = kNowhere) {
+    return {.kind = StepKind::put,
+            .peer = peer,
+            .source = source,
+            .target = target,
+            .elidable = true,
+            .kept = kept};
+  }
+  [[nodiscard]] static Step wait(int peer, const Slice& target, std::uint64_t kept = kNowhere) {
+    return {.kind = StepKind::wait, .peer = peer, .target = target, .kept = kept};
   }
 
   Parts parts_;

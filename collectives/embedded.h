@@ -25,6 +25,7 @@ inline Step renamed(Step step, int self, const Names& names) {
     step.peer = names.rank(step.peer);
   }
   if (step.kind == StepKind::put) step.source = names.slice(self, step.source);
+  step.kept = kNowhere;  // the whole keeps nothing
   return step;
 }
 

@@ -47,6 +47,13 @@ bool stores_results(const EdgeReach& edge) {
          (edge.peer_output == Reach::staged && edge.peer_scratch == Reach::mapped);
 }
 
+/// Whether a slice that an owner has given is kept by it, and not where it was to go. Both ends ask
+/// this one question.
+bool is_kept(const Slice& target, Reach output, std::uint64_t kept, bool keeps) {
+  if (!keeps || kept == kNowhere || target.buffer == Buffer::input) return false;
+  return target.buffer == Buffer::scratch || output == Reach::staged;
+}
+
 }  // namespace
 
 EdgeReach mirrored(const EdgeReach& edge) {
@@ -56,10 +63,18 @@ EdgeReach mirrored(const EdgeReach& edge) {
           .peer_input = edge.my_input,
           .peer_output = edge.my_output,
           .peer_scratch = edge.my_scratch,
-          .shortest_fetched = edge.shortest_fetched};
+          .shortest_fetched = edge.shortest_fetched,
+          .i_keep = edge.peer_keeps,
+          .peer_keeps = edge.i_keep};
 }
 
 LoweredPut lower_put(const Step& put, const EdgeReach& edge) {
+  const bool keeps = put.elidable && is_kept(put.target, edge.peer_output, put.kept, edge.i_keep);
+  if (keeps) {
+    const bool needless =
+        put.target.buffer == Buffer::output || can_be_loaded(mine(edge, put.source.buffer));
+    return {.carries_data = false, .into_kept = !needless};
+  }
   const LoweredWait filled = filling(put.target, edge.peer_output, edge.shortest_fetched);
   LoweredPut lowered{.carries_data = put.kind == StepKind::put,
                      .into_shadow = filled != LoweredWait::nothing,
@@ -74,16 +89,38 @@ LoweredPut lower_put(const Step& put, const EdgeReach& edge) {
 }
 
 LoweredWait lower_wait(const Step& wait, const EdgeReach& edge) {
+  if (wait.target.buffer == Buffer::output &&
+      is_kept(wait.target, edge.my_output, wait.kept, edge.peer_keeps)) {
+    return LoweredWait::load;
+  }
   return filling(wait.target, edge.my_output, edge.shortest_fetched);
 }
 
+bool takes_place(const Step& step, const EdgeReach& edge) {
+  const bool i_load = step.kind == StepKind::signal;
+  const bool keeps = i_load ? edge.peer_keeps : edge.i_keep;
+  switch (step.only) {
+    case Only::always:
+      break;
+    case Only::if_input_loaded:
+      return keeps || can_be_loaded(i_load ? edge.peer_input : edge.my_input);
+    case Only::if_result_loaded:
+      return keeps && (i_load ? edge.my_output : edge.peer_output) == Reach::staged;
+  }
+  return true;
+}
+
 LoweredOperand lower_source(const Operand& operand, const EdgeReach& edge) {
-  return can_be_loaded(peers(edge, operand.slice.buffer)) ? LoweredOperand::direct
-                                                          : LoweredOperand::fallback;
+  if (can_be_loaded(peers(edge, operand.slice.buffer))) return LoweredOperand::direct;
+  return edge.peer_keeps && operand.kept != kNowhere ? LoweredOperand::kept
+                                                     : LoweredOperand::fallback;
 }
 
 LoweredOperand lower_destination(const Operand& operand, const EdgeReach& edge) {
   if (peers(edge, operand.slice.buffer) == Reach::mapped) return LoweredOperand::direct;
+  if (is_kept(operand.slice, edge.peer_output, operand.kept, edge.i_keep)) {
+    return LoweredOperand::kept;
+  }
   if (operand.slice.buffer == Buffer::output && stores_results(edge)) {
     return LoweredOperand::shadow;
   }

@@ -13,21 +13,30 @@
 //                                                            it is too short to be worth it: as
 //                                                            staged
 //   elidable put, result already       mapped              signal
-//     stored in peer's output          staged, shadow      signal; the peer copies from its shadow
+//     stored in peer's output          staged, I keep      signal; the peer copies from my scratch
+//                                      staged, shadow      signal; the peer copies from its shadow
 //                                        mapped
 //                                      else                put (as above)
 //   elidable put of my slice into      my slice mappable   signal
 //     peer's scratch                     by the peer
+//                                      I keep              copy into my own scratch, and signal
 //                                      else                put
 //   reduce, source of a peer           mapped, pulled      load it there
+//                                      kept                load it in the peer's scratch
 //                                      else                the fallback
 //   reduce, destination of a peer      mapped              store it there
+//                                      staged, I keep      store into my own scratch
 //                                      staged, shadow      store into the peer's shadow
 //                                        mapped
 //                                      else                dropped; the put carries it
-//   wait, target in my output          I am staged for     then copy shadow -> output
+//   wait, target in my output          the peer keeps      then copy its scratch -> output
+//                                      I am staged for     then copy shadow -> output
 //                                        that peer
 //                                      I fetch from it     then fetch what the shadow names
+//   signal and wait, only if loaded    loaded, or kept     as they are
+//                                      else                nothing
+//
+// Only what is elidable is kept, and only for a peer that can load this rank's scratch.
 //
 // A pulled buffer could be put into as a mapped one. That its owner fetches all the same is for
 // collectives in which one end of an edge gives and the other receives: taken in turns, instance by
@@ -66,6 +75,9 @@ struct EdgeReach {
   Reach peer_scratch = Reach::puttable;
   /// Elements of the shortest slice that is fetched; at least one.
   std::uint64_t shortest_fetched = 1;
+  /// Whether I keep what I give, and the peer what it gives.
+  bool i_keep = false;
+  bool peer_keeps = false;
 };
 
 /// The edge seen from its other end.
@@ -76,6 +88,7 @@ struct LoweredPut {
   bool carries_data = true;   ///< false: only the signal
   bool into_shadow = false;   ///< target is the shadow of Step::target, else Step::target itself
   bool by_reference = false;  ///< what goes there is where the source lies, not the source
+  bool into_kept = false;     ///< copied to where Step::kept says, nothing is put
 };
 LoweredPut lower_put(const Step& put, const EdgeReach& edge);
 
@@ -84,14 +97,19 @@ enum class LoweredWait : std::uint8_t {
   nothing,  ///< it is filled
   copy,     ///< its shadow holds the data
   fetch,    ///< its shadow says where the data is
+  load,     ///< the peer's scratch holds the data, where Step::kept says
 };
 LoweredWait lower_wait(const Step& wait, const EdgeReach& edge);
+
+/// Whether a signal or wait takes place (Step::only).
+bool takes_place(const Step& step, const EdgeReach& edge);
 
 /// One operand of a reduce, of an owner that is not me.
 enum class LoweredOperand : std::uint8_t {
   direct,    ///< the owner's slice, mapped
   fallback,  ///< source: Operand::fallback in my own memory
   shadow,    ///< destination: the owner's shadow, mapped
+  kept,      ///< Operand::kept says where; source: in the owner's scratch, mapped; else in mine
   dropped,   ///< destination: left out
 };
 LoweredOperand lower_source(const Operand& operand, const EdgeReach& edge);

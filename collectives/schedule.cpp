@@ -201,6 +201,14 @@ Grain grain_of(Collective collective, Algorithm algorithm, const Shape& shape) {
   return offer == nullptr ? Grain{} : offer->measure(shape);
 }
 
+// One exchange of everything is less work than two of halves where each byte is copied on its way.
+// Where none is, each loads and stores half.
+std::optional<Algorithm> mapped_form(Collective collective, Algorithm algorithm, int size) {
+  const bool one_exchange =
+      size == 2 && collective == Collective::all_reduce && algorithm == Algorithm::one_shot;
+  return one_exchange ? std::optional(Algorithm::direct) : std::nullopt;
+}
+
 std::unique_ptr<Schedule> make_schedule(Collective collective, Algorithm algorithm,
                                         const Shape& shape, int rank) {
   const Offer* offer = find_offer(collective, algorithm, shape);

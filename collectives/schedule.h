@@ -44,6 +44,13 @@
 // directly where it can: with mapping it shrinks to a signal. So one schedule describes both
 // forms, and lowering.h picks per edge.
 //
+// Keeping. What a rank gives to a peer may, instead of being put there, be kept where the peer
+// loads it: in that slot of the giver's own scratch which the same peer fills, or has just filled
+// and the giver has combined. Then each line of the slot is written by the rank that was the last
+// to load it, and is in its core's cache already. A step and an operand say where that is (`kept`).
+// A signal back, and the wait for it, say that the peer has loaded what it was to load, and take
+// place only on edges where something was.
+//
 // One instance of a schedule covers `Shape::count` elements. The engine cuts a large operation
 // into instances, runs them in several lanes, and in each lane one instance after the other. A lane
 // has two scratches at least, which its instances use in turn (even, odd, even, ...), each with a
@@ -79,6 +86,16 @@ struct Slice {
 
 enum class StepKind : std::uint8_t { put, signal, wait, reduce, flush };
 
+/// Of a signal and a wait: on which edges they take place. See "Keeping".
+enum class Only : std::uint8_t {
+  always,
+  if_input_loaded,   ///< where an input is not put, but loaded by the peer
+  if_result_loaded,  ///< where a result is neither put nor stored there, but loaded by the peer
+};
+
+/// In place of an offset in scratch: nothing is kept.
+inline constexpr std::uint64_t kNowhere = ~std::uint64_t{0};
+
 struct Step {
   StepKind kind = StepKind::flush;
   /// put, signal, wait: the other rank.
@@ -90,6 +107,11 @@ struct Step {
   Slice target = {};
   /// put: only signals where mapping makes the copy needless. See above.
   bool elidable = false;
+  /// signal: I have loaded what the peer gave; wait: the peer what I gave.
+  Only only = Only::always;
+  /// put: where in my scratch the data may be kept instead. wait: where in the peer's scratch what
+  /// goes to `target` may have been kept. See "Keeping".
+  std::uint64_t kept = kNowhere;
   /// reduce: how many operands; Schedule::source and destination give them.
   int sources = 0;
   int destinations = 0;
@@ -103,6 +125,16 @@ struct Operand {
   /// owner's slice cannot be mapped. Destinations of other owners are dropped there (an elidable
   /// put carries them).
   Slice fallback = {};
+  /// Where a rank may keep what another is to load, in its own scratch: sources of other owners in
+  /// the owner's, destinations of other owners in mine. See "Keeping".
+  std::uint64_t kept = kNowhere;
+};
+
+/// Which instances of a schedule keep what they give, if the two ends of an edge like that.
+enum class Keeping : std::uint8_t {
+  never,
+  always,    ///< results, in the slots that were put into
+  in_turns,  ///< inputs: whatever the slots held last has been loaded by who fills them next
 };
 
 class Placement;
@@ -131,6 +163,11 @@ class Schedule {
   [[nodiscard]] virtual Operand destination(std::uint64_t i, int j) const = 0;
   /// Elements of scratch that an instance needs on this rank.
   [[nodiscard]] virtual std::uint64_t scratch() const = 0;
+  /// The same for all ranks.
+  [[nodiscard]] virtual Keeping keeping() const { return Keeping::never; }
+  /// True if this rank's output may be written while peers load its input: in place, the input then
+  /// is one that they cannot load.
+  [[nodiscard]] virtual bool input_apart() const { return false; }
 };
 
 inline Blocks blocks_of(Collective collective, const Shape& shape, int rank) {
@@ -206,5 +243,10 @@ std::span<const Algorithm> algorithms_of(Collective collective);
 /// the algorithm does not offer the collective. A barrier is an all_reduce of nothing.
 std::unique_ptr<Schedule> make_schedule(Collective collective, Algorithm algorithm,
                                         const Shape& shape, int rank);
+
+/// The algorithm whose steps are taken in place of this one's where all buffers of all ranks are
+/// mapped; nothing if it has none. Whether they are, two ranks know of each other, more do not.
+/// Both combine in the same order.
+std::optional<Algorithm> mapped_form(Collective collective, Algorithm algorithm, int size);
 
 }  // namespace paceline::collectives

@@ -84,10 +84,18 @@ class Run {
     return {{owner, slice}, shadow, progress_[index(rank_)].instance};
   }
 
+  /// Where what `slice` names is kept.
+  [[nodiscard]] Place kept_at(int owner, std::uint64_t kept, const Slice& slice) const {
+    return place(owner, {Buffer::scratch, kept, slice.length});
+  }
+
   /// Takes the next step of rank_; false if it cannot go on.
   bool advance();
   void enter();
   void leave();
+  [[nodiscard]] bool happens(const Step& step) const {
+    return step.peer < 0 || takes_place(step, reach(step.peer));
+  }
   void post(const Step& step);
   void wait(const Step& step);
   void reduce(const Step& step, std::uint64_t i);
@@ -147,6 +155,11 @@ bool Run::advance() {
   if (!at.entered) enter();
   if (at.step < schedule(rank_).steps()) {
     const Step step = schedule(rank_).step(at.step);
+    if (!happens(step)) {
+      order_.tick(rank_);
+      if (++at.step == schedule(rank_).steps()) leave();
+      return true;
+    }
     const bool waits = step.kind == StepKind::wait;
     if (waits && inbox(step.peer, rank_).oldest == kNone) {
       at.waits_for = step.peer;
@@ -190,6 +203,7 @@ void Run::leave() {
     }
   }
   at = {.instance = at.instance + 1};
+  if (at.instance == options_.instances) memory_.end_operation(rank_);
 }
 
 void Run::post(const Step& step) {
@@ -199,6 +213,11 @@ void Run::post(const Step& step) {
     const Access put{Access::kPut, transfer};
     load(place(rank_, step.source), put);
     store(place(step.peer, step.target, lowered.into_shadow), put);
+  }
+  if (lowered.into_kept) {
+    const Access now{rank_, order_.now(rank_)};
+    load(place(rank_, step.source), now);
+    store(kept_at(rank_, step.kept, step.source), now);
   }
   if (free_messages_.empty()) {
     free_messages_.push_back(static_cast<std::uint32_t>(messages_.size()));
@@ -232,9 +251,12 @@ void Run::wait(const Step& step) {
   order_.receive(message.transfer);
   // What is fetched takes the same way here: it was as it is now when it was put, since nobody may
   // have written it since.
-  if (lower_wait(step, reach(step.peer)) != LoweredWait::nothing) {
+  const LoweredWait lowered = lower_wait(step, reach(step.peer));
+  if (lowered != LoweredWait::nothing) {
     const Access now{rank_, order_.now(rank_)};
-    load(place(rank_, step.target, true), now);
+    load(lowered == LoweredWait::load ? kept_at(step.peer, step.kept, step.target)
+                                      : place(rank_, step.target, true),
+         now);
     store(place(rank_, step.target), now);
   }
 }
@@ -244,10 +266,16 @@ void Run::reduce(const Step& step, std::uint64_t i) {
   destinations_.clear();
   for (int j = 0; j < step.sources; ++j) {
     const Operand operand = schedule(rank_).source(i, j);
-    const bool direct = operand.owner == rank_ ||
-                        lower_source(operand, reach(operand.owner)) == LoweredOperand::direct;
-    sources_.push_back(direct ? place(operand.owner, operand.slice)
-                              : place(rank_, operand.fallback));
+    const LoweredOperand lowered = operand.owner == rank_
+                                       ? LoweredOperand::direct
+                                       : lower_source(operand, reach(operand.owner));
+    if (lowered == LoweredOperand::fallback) {
+      sources_.push_back(place(rank_, operand.fallback));
+    } else if (lowered == LoweredOperand::kept) {
+      sources_.push_back(kept_at(operand.owner, operand.kept, operand.slice));
+    } else {
+      sources_.push_back(place(operand.owner, operand.slice));
+    }
   }
   for (int j = 0; j < step.destinations; ++j) {
     const Operand operand = schedule(rank_).destination(i, j);
@@ -255,6 +283,10 @@ void Run::reduce(const Step& step, std::uint64_t i) {
                                        ? LoweredOperand::direct
                                        : lower_destination(operand, reach(operand.owner));
     if (lowered == LoweredOperand::dropped) continue;
+    if (lowered == LoweredOperand::kept) {
+      destinations_.push_back(kept_at(rank_, operand.kept, operand.slice));
+      continue;
+    }
     destinations_.push_back(place(operand.owner, operand.slice, lowered == LoweredOperand::shadow));
   }
   const Access now{rank_, order_.now(rank_)};

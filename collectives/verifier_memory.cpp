@@ -187,29 +187,49 @@ void Memory::forget_reads(Cell& cell) {
   cell.more_reads = 0;
 }
 
+// The sources of the owner's own puts are left to what comes at the end of the operation: the
+// flush, and for those that are fetched the engine's release.
+void Memory::require_idle(int owner, const Access& access, bool over, const std::string& what,
+                          const Place& place) const {
+  const bool own = access.rank == Access::kPut && order_.transfer(access.when).from == owner;
+  if (!access.exists() || own || over) return;
+  throw Violation{"ends the " + what + " while " + describe(place) + " is still accessed by " +
+                  describe(access)};
+}
+
+void Memory::require_idle(int owner, const Cell& cell, const std::string& what,
+                          const Place& place) {
+  require_idle(owner, cell.write, cell.write.exists() && order_.write_over(cell.write, owner), what,
+               place);
+  require_idle(owner, cell.read, cell.read.exists() && order_.read_over(cell.read, owner), what,
+               place);
+  for (const Access& one : more_reads_[cell.more_reads]) {
+    require_idle(owner, one, order_.read_over(one, owner), what, place);
+  }
+}
+
+void Memory::end_operation(int owner) {
+  const auto check = [&](std::vector<std::vector<Cell>>& all, Buffer buffer, bool shadow) {
+    for (std::vector<Cell>& cells : all) {
+      for (std::size_t k = 0; k < cells.size(); ++k) {
+        require_idle(owner, cells[k], "operation",
+                     {{owner, layout_.slice(owner, buffer, k)}, shadow, 0});
+      }
+    }
+  };
+  check(scratch_[index(owner)], Buffer::scratch, false);
+  check(shadow_[index(owner)], Buffer::output, true);
+}
+
 void Memory::end(int owner, int number) {
   Instance& mine = instance(owner, number);
   const auto place = [&](Buffer buffer, std::size_t k) {
     return Place{{owner, layout_.slice(owner, buffer, k)}, false, number};
   };
-  const auto require_idle = [&](Buffer buffer, std::size_t k, const Access& access, bool over) {
-    // The sources of the owner's own puts are left to what comes at the end of the operation: the
-    // flush, and for those that are fetched the engine's release.
-    const bool own = access.rank == Access::kPut && order_.transfer(access.when).from == owner;
-    if (!access.exists() || own || over) return;
-    throw Violation{"ends the instance while " + describe(place(buffer, k)) +
-                    " is still accessed by " + describe(access)};
-  };
   const auto release = [&](Buffer buffer, std::vector<Cell>& all) {
     for (std::size_t k = 0; k < all.size(); ++k) {
-      Cell& cell = all[k];
-      require_idle(buffer, k, cell.write,
-                   cell.write.exists() && order_.write_over(cell.write, owner));
-      require_idle(buffer, k, cell.read, cell.read.exists() && order_.read_over(cell.read, owner));
-      for (const Access& one : more_reads_[cell.more_reads]) {
-        require_idle(buffer, k, one, order_.read_over(one, owner));
-      }
-      forget_reads(cell);
+      require_idle(owner, all[k], "instance", place(buffer, k));
+      forget_reads(all[k]);
     }
   };
   release(Buffer::input, mine.input);

@@ -51,6 +51,9 @@ class Memory {
   /// The owner ends an instance: its output must be right, and nobody else may still be at its
   /// input or output.
   void end(int owner, int instance);
+  /// The owner ends the operation: nobody else may still be at its scratches or shadows, which are
+  /// the next operation's then.
+  void end_operation(int owner);
 
   /// What a cell of an output holds in the end.
   [[nodiscard]] std::uint64_t expected(int owner, int instance, std::size_t cell);
@@ -79,6 +82,11 @@ class Memory {
   std::uint64_t sum(int instance, std::size_t cell);
   [[nodiscard]] std::string describe(const Place& place) const;
   void forget_reads(Cell& cell);
+  /// Throws Violation if an access by another rank is not over for the owner of the cell, who ends
+  /// something (`what`).
+  void require_idle(int owner, const Access& access, bool over, const std::string& what,
+                    const Place& place) const;
+  void require_idle(int owner, const Cell& cell, const std::string& what, const Place& place);
 
   Shape shape_;
   const VerifyOptions& options_;

@@ -158,6 +158,9 @@ void Layout::check(int rank, std::uint64_t i, const OwnedSlice& one, bool writte
 void Layout::relate(int rank, std::uint64_t i) {
   related_.clear();
   const Step step = schedules_[static_cast<std::size_t>(rank)]->step(i);
+  const auto kept = [&](const Slice& slice) {
+    return Slice{Buffer::scratch, step.kept, slice.length};
+  };
   const auto add = [&](int owner, const Slice& slice, bool written) {
     related_.push_back({owner, slice});
     check(rank, i, related_.back(), written);
@@ -166,12 +169,14 @@ void Layout::relate(int rank, std::uint64_t i) {
     case StepKind::put:
       add(rank, step.source, false);
       add(step.peer, step.target, true);
+      if (step.kept != kNowhere) add(rank, kept(step.source), true);
       break;
     case StepKind::signal:
       add(step.peer, step.target, step.target.length > 0);
       break;
     case StepKind::wait:
       add(rank, step.target, step.target.length > 0);
+      if (step.kept != kNowhere) add(step.peer, kept(step.target), false);
       break;
     case StepKind::reduce:
       relate_operands(rank, i, step);
@@ -194,10 +199,16 @@ void Layout::relate_operands(int rank, std::uint64_t i, const Step& step) {
     if (operand.owner == rank) continue;
     related_.push_back({rank, operand.fallback});
     check(rank, i, related_.back(), false);
+    if (operand.kept == kNowhere) continue;
+    related_.push_back({operand.owner, {Buffer::scratch, operand.kept, operand.slice.length}});
+    check(rank, i, related_.back(), false);
   }
   for (int j = 0; j < step.destinations; ++j) {
     const Operand operand = schedule.destination(i, j);
     related_.push_back({operand.owner, operand.slice});
+    check(rank, i, related_.back(), true);
+    if (operand.kept == kNowhere) continue;
+    related_.push_back({rank, {Buffer::scratch, operand.kept, operand.slice.length}});
     check(rank, i, related_.back(), true);
   }
 }

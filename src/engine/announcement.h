@@ -12,13 +12,15 @@
 //         8  u64  sequence number of the operation on the communicator
 //        16  u64  Call::word()
 //        24  u64  Call::count
-//        32       payload: eager: the data of one put. announcement: eleven u64,
+//        32       payload: eager: the data of one put. announcement: twelve u64,
 //                 {address, key} of input, output, scratch, then how long the scratch of an
 //                 instance is with its shadow, the offset of the shadow in it, and how many of
 //                 these each lane has, which its instances use in turn; then how many elements the
 //                 sender gives to the receiver, and how many it gets from it. The last two are 0
 //                 unless blocks have a length per rank; then the input and the output are the
-//                 blocks that these two ranks exchange. The output's key may be kFetched.
+//                 blocks that these two ranks exchange. The output's key may be kFetched. The
+//                 last one's bits: 0, the sender likes what is given to be kept
+//                 (collectives/schedule.h); 1, its input is its output.
 //                 cell: {address, key}
 //
 // Integers are in network order.
@@ -34,9 +36,9 @@
 
 namespace paceline::engine {
 
-inline constexpr std::uint8_t kMessageVersion = 3;
+inline constexpr std::uint8_t kMessageVersion = 4;
 inline constexpr std::size_t kHeaderBytes = 32;
-inline constexpr std::size_t kAnnouncementBytes = 88;
+inline constexpr std::size_t kAnnouncementBytes = 96;
 inline constexpr std::size_t kAddressBytes = 16;
 
 /// In place of the key of an output that peers cannot put into: its owner reads from their memory
@@ -108,6 +110,8 @@ struct Announcement {
   std::uint64_t turns = 1;          ///< how many a lane has
   std::uint64_t given = 0;          ///< elements from the sender to the receiver
   std::uint64_t got = 0;            ///< and back
+  bool keeps = false;               ///< what is given may be kept
+  bool in_place = false;            ///< the input is the output
 
   void write(std::byte (&to)[kAnnouncementBytes]) const {
     const std::uint64_t values[kWords] = {input.address,
@@ -120,7 +124,8 @@ struct Announcement {
                                           shadow_offset,
                                           turns,
                                           given,
-                                          got};
+                                          got,
+                                          (keeps ? kKeeps : 0) | (in_place ? kInPlace : 0)};
     for (std::size_t i = 0; i < kWords; ++i) {
       const std::uint64_t v = network_order(values[i]);
       std::memcpy(to + 8 * i, &v, 8);
@@ -130,11 +135,14 @@ struct Announcement {
     std::uint64_t v[kWords];
     std::memcpy(v, from, sizeof v);
     for (std::uint64_t& x : v) x = network_order(x);
-    return {{v[0], v[1]}, {v[2], v[3]}, {v[4], v[5]}, v[6], v[7], v[8], v[9], v[10]};
+    return {{v[0], v[1]}, {v[2], v[3]},          {v[4], v[5]},           v[6], v[7], v[8], v[9],
+            v[10],        (v[11] & kKeeps) != 0, (v[11] & kInPlace) != 0};
   }
 
  private:
   static constexpr std::size_t kWords = kAnnouncementBytes / sizeof(std::uint64_t);
+  static constexpr std::uint64_t kKeeps = 1;
+  static constexpr std::uint64_t kInPlace = 2;
 };
 
 }  // namespace paceline::engine

@@ -89,6 +89,7 @@ EagerProgram compile_eager(const collectives::Schedule& schedule, int rank, cons
   std::map<int, std::uint32_t> received;
   for (std::uint64_t i = 0; i < schedule.steps(); ++i) {
     const Step step = schedule.step(i);
+    if (step.only != collectives::Only::always) continue;  // a message brings what it gives
     EagerStep out;
     out.kind = step.kind;
     out.peer = step.peer;

@@ -143,6 +143,7 @@ bool Engine::link(Operation& operation) {
   }
   bool all = true;
   bool unmapped = false;
+  bool keeps = !plan.eager() && plan.keeps();
   for (int peer : plan.peers()) {
     Edge& e = edge(peer);
     if (!connect(e)) {
@@ -151,17 +152,23 @@ bool Engine::link(Operation& operation) {
       continue;  // ask for all of them at once
     }
     unmapped |= !e.endpoint->maps();
+    keeps = keeps && e.endpoint->maps() && e.endpoint->keeps_lines();
   }
   if (!all) return false;
 
   stage(operation);
   if (plan.eager()) {
-    operation.scratch_ = scratch_.first(plan.scratch_bytes());  // nobody else's: no lines travel
+    // Nobody else's: no lines travel.
+    operation.scratch_ = scratch_.first(plan.scratch_bytes(plan.turns()));
     linked_plan_ = operation.plan_;
     operation.phase_ = Phase::running;
     return true;
   }
-  operation.scratch_ = scratch_.take(plan.scratch_bytes(), options_.lap_bytes);
+  operation.schedule_ = plan.mapped_schedule() == nullptr ? &plan.schedule() : nullptr;
+  operation.keeps_ = keeps;
+  operation.turns_ = keeps ? plan.fewest_turns() : plan.turns();
+  const std::size_t scratch = plan.scratch_bytes(operation.turns_);
+  operation.scratch_ = keeps ? scratch_.first(scratch) : scratch_.take(scratch, options_.lap_bytes);
   const Extents* extents = operation.given_.extents.get();
   operation.instances_ =
       extents == nullptr ? plan.instances()
@@ -286,7 +293,8 @@ Vitals::Stand Engine::stand(const Operation& operation) const {
   for (std::uint64_t l = 0; l < operation.lanes_.size(); ++l) {
     const LaneState& lane = operation.lanes_[l];
     if (lane.finished) continue;
-    const std::uint64_t per_instance = plan.schedule().steps();
+    const std::uint64_t per_instance =
+        (operation.schedule_ == nullptr ? plan.schedule() : *operation.schedule_).steps();
     const std::uint64_t step = lane.instance / lanes * per_instance + lane.step;
     if (stand.steps != 0 && step >= stand.step) continue;
     stand.step = step;

@@ -118,8 +118,12 @@ class Operation final : public Completion {
   std::size_t flushed_ = 0;    ///< peers that need nothing of this rank any more
   /// What puts by reference carry; a deque, since they must not move until they are flushed.
   std::deque<AddressWords> references_;
+  /// Whose steps the lanes take; null: what the peer has announced decides.
+  const collectives::Schedule* schedule_ = nullptr;
   std::vector<LaneState> lanes_;
   std::uint64_t instances_ = 0;
+  std::uint64_t turns_ = 1;  ///< scratches of a lane
+  bool keeps_ = false;       ///< likes what is given to be kept
   std::shared_ptr<memory::Region> input_region_;
   std::shared_ptr<memory::Region> output_region_;
   /// What the slowest lane waits for; for the text of a time-out.

@@ -87,19 +87,26 @@ void Plan::make(const PlanOptions& options) {
                                                  " is not offered by algorithm " +
                                                  std::string(to_string(call_.algorithm)));
   }
+  std::uint64_t scratch = schedule_->scratch();
+  if (const auto mapped = collectives::mapped_form(call_.collective, call_.algorithm, size_)) {
+    mapped_ = collectives::make_schedule(call_.collective, *mapped, part, options.rank);
+    scratch = std::max(scratch, mapped_->scratch());
+  }
   const Blocks mine = blocks_of(call_.collective, options.rank, size_, call_.root);
-  shadow_offset_ = round_up(schedule_->scratch() * element, kLinePair);
+  shadow_offset_ = round_up(scratch * element, kLinePair);
   turn_stride_ =
       shadow_offset_ +
       round_up(static_cast<std::uint64_t>(mine.output) * instance_count_ * element, kLinePair);
   // Two are what the schedules' proof is about; more than instances are of no use. Those of blocks
   // with a length per rank are not known here.
   const auto lanes = static_cast<std::uint64_t>(lanes_);
+  fewest_turns_ = 2;
   turns_ = std::max<std::size_t>(
-      2, options.lap_bytes / std::max<std::size_t>(turn_stride_ * lanes, kLinePair));
+      fewest_turns_, options.lap_bytes / std::max<std::size_t>(turn_stride_ * lanes, kLinePair));
   if (!call_.per_rank()) {
-    turns_ =
-        std::min<std::size_t>(turns_, std::max<std::uint64_t>(1, (instances_ + lanes - 1) / lanes));
+    const std::uint64_t most = std::max<std::uint64_t>(1, (instances_ + lanes - 1) / lanes);
+    fewest_turns_ = std::min<std::size_t>(fewest_turns_, most);
+    turns_ = std::min<std::size_t>(turns_, most);
   }
 }
 

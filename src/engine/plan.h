@@ -71,6 +71,8 @@ class Plan {
   /// The same for all instances, since they share scratches and shadow; of the last one, what lies
   /// behind the end of a block is left out: see clipped().
   [[nodiscard]] const collectives::Schedule& schedule() const { return *schedule_; }
+  /// What is run instead if all buffers are mapped (collectives::mapped_form); null: nothing else.
+  [[nodiscard]] const collectives::Schedule* mapped_schedule() const { return mapped_.get(); }
   /// Where an instance's element of an input or output, as its schedule counts them, is in the
   /// whole buffer.
   [[nodiscard]] std::uint64_t element(std::uint64_t instance, std::uint64_t of_schedule) const {
@@ -96,11 +98,17 @@ class Plan {
   /// Bytes of an instance's scratch: the schedule's, then the shadow of the output.
   [[nodiscard]] std::size_t turn_stride() const { return turn_stride_; }
   [[nodiscard]] std::size_t shadow_offset() const { return shadow_offset_; }
+  /// Whether what is given may be kept (collectives/schedule.h).
+  [[nodiscard]] bool keeps() const {
+    return !call_.per_rank() && schedule_->keeping() != collectives::Keeping::never;
+  }
   /// How many scratches each lane has. Its instances use them in turn.
   [[nodiscard]] std::size_t turns() const { return turns_; }
-  /// Of all lanes.
-  [[nodiscard]] std::size_t scratch_bytes() const {
-    return static_cast<std::size_t>(lanes_) * turns_ * turn_stride_;
+  /// The same where always the same memory is best.
+  [[nodiscard]] std::size_t fewest_turns() const { return fewest_turns_; }
+  /// Of all lanes with so many turns.
+  [[nodiscard]] std::size_t scratch_bytes(std::size_t turns) const {
+    return static_cast<std::size_t>(lanes_) * turns * turn_stride_;
   }
   /// Where an instance's scratch begins, in that of a rank with so many turns.
   [[nodiscard]] std::uint64_t scratch_at(std::uint64_t instance, std::uint64_t turns,
@@ -134,8 +142,10 @@ class Plan {
   std::size_t turn_stride_ = 0;
   std::size_t shadow_offset_ = 0;
   std::size_t turns_ = 1;
+  std::size_t fewest_turns_ = 1;
   std::vector<int> peers_;
   std::unique_ptr<const collectives::Schedule> schedule_;
+  std::unique_ptr<const collectives::Schedule> mapped_;
 };
 
 }  // namespace paceline::engine

@@ -70,9 +70,10 @@ bool PutRun::in_turns(const Edge& edge) const {
          edge.reach.my_output == Reach::mapped && edge.reach.peer_output == Reach::mapped;
 }
 
-collectives::EdgeReach PutRun::reach(const Edge& edge, std::uint64_t instance) {
+collectives::EdgeReach PutRun::reach(const Edge& edge, std::uint64_t instance) const {
   collectives::EdgeReach now = edge.reach;
   if (edge.in_turns && instance % 2 == 1) now.my_output = now.peer_output = Reach::pulled;
+  if (edge.keeps) now.i_keep = now.peer_keeps = keeps(edge, instance);
   return now;
 }
 

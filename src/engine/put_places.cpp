@@ -12,7 +12,7 @@ using transport::RemoteAddress;
 PutRun::Bases PutRun::mine(std::uint64_t instance) const {
   const Plan& plan = *operation_.plan_;
   std::byte* scratch =
-      operation_.scratch_ + plan.scratch_at(instance, plan.turns(), plan.turn_stride());
+      operation_.scratch_ + plan.scratch_at(instance, operation_.turns_, plan.turn_stride());
   // Steps never write to the input; the cast only lets one table serve sources and targets.
   return {const_cast<std::byte*>(operation_.input_), operation_.output_, scratch,
           scratch + plan.shadow_offset(), true};

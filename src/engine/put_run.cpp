@@ -57,7 +57,9 @@ Announcement PutRun::describe(const Edge& edge) const {
   a.scratch = address_of(operation_.scratch_, engine_.scratch_.region().get(), edge.transport);
   a.turn_stride = plan.turn_stride();
   a.shadow_offset = plan.shadow_offset();
-  a.turns = plan.turns();
+  a.turns = operation_.turns_;
+  a.keeps = operation_.keeps_;
+  a.in_place = operation_.input_ == operation_.output_;
   return a;
 }
 
@@ -114,9 +116,27 @@ void PutRun::bind(Edge& edge, const Announcement& announcement) {
   edge.reach.peer_output = reach_of(announcement.output, maps);
   edge.reach.peer_scratch = reach_of(announcement.scratch, maps);
   edge.reach.shortest_fetched = shortest_fetched();
+  choose_schedule(edge);
   edge.in_turns = in_turns(edge);
+  agree_to_keep(edge);
   edge.input = edge.output = edge.scratch = nullptr;
   edge.bound_for = operation_.sequence_ + 1;
+}
+
+// Takes the mapped form if everything is mapped; only plans of two ranks have one. Of what is in
+// place and may be written while others load it, no more is said to be mapped.
+void PutRun::choose_schedule(Edge& edge) {
+  const Plan& plan = *operation_.plan_;
+  collectives::EdgeReach& reach = edge.reach;
+  if (operation_.schedule_ == nullptr) {
+    const bool mapped = edge.endpoint->maps() && plan.call().count != 0 &&
+                        reach.my_input == Reach::mapped && reach.my_output == Reach::mapped &&
+                        reach.peer_input == Reach::mapped && reach.peer_output == Reach::mapped;
+    operation_.schedule_ = mapped ? plan.mapped_schedule() : &plan.schedule();
+  }
+  if (!operation_.schedule_->input_apart()) return;
+  if (edge.ours.in_place) reach.my_input = Reach::staged;
+  if (edge.theirs.in_place) reach.peer_input = Reach::staged;
 }
 
 // The block that one end gives is the one that the other gets.
@@ -197,9 +217,14 @@ bool PutRun::advance() {
 // are not held up behind several of them.
 bool PutRun::advance_lane(Lane lane, LaneState& state) {
   const Plan& plan = *operation_.plan_;
+  if (operation_.schedule_ == nullptr) {
+    Edge& edge = engine_.edge(plan.peers().front());
+    operation_.waiting_for_ = edge.peer;
+    if (!bound(edge)) return false;
+  }
+  const Schedule& schedule = *operation_.schedule_;
   bool moved = false;
   while (state.instance < operation_.instances_) {
-    const Schedule& schedule = plan.schedule();
     while (state.step < schedule.steps()) {
       const Step step = schedule.step(state.step);
       if (concerns(step.peer, state.instance) &&
@@ -225,7 +250,11 @@ bool PutRun::take(const Schedule& schedule, const Step& step, std::uint64_t i, L
     case StepKind::signal: {
       Edge& edge = engine_.edge(step.peer);
       operation_.waiting_for_ = step.peer;
-      return bound(edge) && edge.endpoint->signal(lane);
+      if (!bound(edge)) return false;
+      if (step.only != collectives::Only::always &&
+          !collectives::takes_place(step, reach(edge, instance)))
+        return true;
+      return edge.endpoint->signal(lane);
     }
     case StepKind::wait:
       return wait(step, lane, instance);
@@ -244,8 +273,11 @@ bool PutRun::put(const Step& step, Lane lane, std::uint64_t instance) {
   const collectives::LoweredPut lowered = collectives::lower_put(step, reach(edge, instance));
   const std::uint64_t count = std::min(clipped(step.source, instance, engine_.options_.rank),
                                        clipped(step.target, instance, step.peer));
-  if (!lowered.carries_data || count == 0) return edge.endpoint->signal(lane);
   const std::byte* source = at(mine(instance), step.source, instance);
+  if (lowered.into_kept && count != 0) {
+    edge.endpoint->store(mine(instance).scratch + bytes(step.kept), {source, bytes(count)});
+  }
+  if (!lowered.carries_data || count == 0) return edge.endpoint->signal(lane);
   if (lowered.by_reference) return put_reference(edge, step, source, lane, instance);
   return edge.endpoint->put(lane, {source, bytes(count)}, registration_of(edge, step.source.buffer),
                             remote(edge, step.target, lowered.into_shadow, instance));
@@ -256,6 +288,9 @@ bool PutRun::wait(const Step& step, Lane lane, std::uint64_t instance) {
   operation_.waiting_for_ = step.peer;
   // The peer's put needs nothing of its announcement here, but what must be copied does.
   if (!bound(edge)) return false;
+  if (step.only != collectives::Only::always &&
+      !collectives::takes_place(step, reach(edge, instance)))
+    return true;
   if (edge.endpoint->arrived(lane) <= edge.consumed[lane]) return false;
   const std::uint64_t count = clipped(step.target, instance, engine_.options_.rank);
   const Bases bases = mine(instance);
@@ -273,6 +308,14 @@ bool PutRun::wait(const Step& step, Lane lane, std::uint64_t instance) {
     case LoweredWait::fetch:
       if (!fetch(edge, shadow, {target, bytes(count)})) return false;
       break;
+    case LoweredWait::load: {
+      const std::byte* const kept = kept_by(edge, step.kept, count, instance);
+      if (kept == nullptr) return false;
+      engine_.scratch_.region()->kind().copy(
+          target, kept, bytes(count),
+          streams() ? memory::Stores::streaming : memory::Stores::ordinary);
+      break;
+    }
   }
   ++edge.consumed[lane];
   return true;
@@ -325,14 +368,23 @@ bool PutRun::find_sources(const Schedule& schedule, const Step& step, std::uint6
     Edge& edge = engine_.edge(operand.owner);
     operation_.waiting_for_ = operand.owner;
     if (!bound(edge)) return false;
-    if (collectives::lower_source(operand, reach(edge, instance)) == LoweredOperand::direct) {
-      if (!map(edge, operand.slice.buffer)) return false;
-      if (operand.slice.buffer == Buffer::scratch) {
-        require_scratch(edge, bytes(operand.slice.offset + count), edge.theirs.shadow_offset);
-      }
-      sources.push_back(at(theirs(edge, instance), operand.slice, instance));
-    } else {
-      sources.push_back(at(own, operand.fallback, instance));
+    switch (collectives::lower_source(operand, reach(edge, instance))) {
+      case LoweredOperand::direct:
+        if (!map(edge, operand.slice.buffer)) return false;
+        if (operand.slice.buffer == Buffer::scratch) {
+          require_scratch(edge, bytes(operand.slice.offset + count), edge.theirs.shadow_offset);
+        }
+        sources.push_back(at(theirs(edge, instance), operand.slice, instance));
+        break;
+      case LoweredOperand::kept:
+        sources.push_back(kept_by(edge, operand.kept, count, instance));
+        if (sources.back() == nullptr) return false;
+        break;
+      case LoweredOperand::shadow:
+      case LoweredOperand::fallback:
+      case LoweredOperand::dropped:
+        sources.push_back(at(own, operand.fallback, instance));
+        break;
     }
   }
   return true;
@@ -380,6 +432,9 @@ bool PutRun::find_destinations(const Schedule& schedule, const Step& step, std::
                         edge.theirs.turn_stride - edge.theirs.shadow_offset);
         add(theirs(edge, instance).shadow + bytes(operand.slice.offset), edge.endpoint->streams(),
             edge.endpoint);
+        break;
+      case LoweredOperand::kept:
+        add(own.scratch + bytes(operand.kept), false);
         break;
       case LoweredOperand::fallback:
       case LoweredOperand::dropped:

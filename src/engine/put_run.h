@@ -44,7 +44,12 @@ class PutRun {
   [[nodiscard]] bool fetches(const Edge& edge) const;
   [[nodiscard]] bool in_turns(const Edge& edge) const;
   /// What the ends can do with each other's buffers, in an instance.
-  [[nodiscard]] static collectives::EdgeReach reach(const Edge& edge, std::uint64_t instance);
+  [[nodiscard]] collectives::EdgeReach reach(const Edge& edge, std::uint64_t instance) const;
+  void choose_schedule(Edge& edge);
+  void agree_to_keep(Edge& edge) const;
+  [[nodiscard]] bool keeps(const Edge& edge, std::uint64_t instance) const;
+  const std::byte* kept_by(Edge& edge, std::uint64_t kept, std::uint64_t count,
+                           std::uint64_t instance);
   [[nodiscard]] std::uint64_t shortest_fetched() const;
   bool put_reference(Edge& edge, const collectives::Step& step, const std::byte* source,
                      transport::Lane lane, std::uint64_t instance);

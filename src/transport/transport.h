@@ -133,7 +133,7 @@ class Endpoint {
     (void)remote, (void)length;
     return nullptr;
   }
-  /// As memcpy, into memory that map() has given.
+  /// As memcpy, into memory that map() has given, or that the peer has mapped.
   virtual void store(std::byte* mapped, ConstBytes source) {
     copy_bytes(mapped, source.data(), source.size());
   }
@@ -141,6 +141,9 @@ class Endpoint {
   /// past this core's caches. May change from call to call; put() and store() see to it by
   /// themselves.
   [[nodiscard]] virtual bool streams() const { return false; }
+  /// Whether a line of memory that both have mapped is best written by who was the last to load it:
+  /// this core has it then, as far as has been seen. May change from call to call.
+  [[nodiscard]] virtual bool keeps_lines() const { return false; }
   /// True if get() works with this peer, and that for any memory of its process, registered or
   /// not (kNoKey).
   [[nodiscard]] virtual bool can_get() const { return false; }

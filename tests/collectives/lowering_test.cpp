@@ -19,7 +19,9 @@ void for_all_edges(const std::function<void(const EdgeReach&)>& visit) {
       for (const Reach c : kReaches) {
         for (const Reach d : kReaches) {
           for (const Reach e : {Reach::mapped, Reach::puttable}) {
-            for (const Reach f : {Reach::mapped, Reach::puttable}) visit({a, b, e, c, d, f, 5});
+            for (const Reach f : {Reach::mapped, Reach::puttable}) {
+              visit({a, b, e, c, d, f, 5, false, false});
+            }
           }
         }
       }
@@ -100,6 +102,53 @@ TEST(Lowering, AResultArrivesOnceAndWhereThePeerLooksForIt) {
     }
     if (stored == LoweredOperand::shadow) {
       EXPECT_TRUE(carried.into_shadow);
+    }
+  });
+}
+
+// What may be kept is kept by one end exactly if the other looks for it there.
+TEST(Lowering, WhatIsKeptIsLoadedThere) {
+  for_all_edges([](EdgeReach edge) {
+    if (edge.my_scratch != Reach::mapped) return;  // nobody could load it
+    edge.i_keep = true;
+    Step input = put(Buffer::input, Buffer::scratch, true);
+    Operand source = operand(Buffer::input);
+    input.kept = source.kept = 32;
+    const LoweredOperand loaded = lower_source(source, mirrored(edge));
+    EXPECT_EQ(lower_put(input, edge).into_kept, loaded == LoweredOperand::kept);
+    EXPECT_FALSE(lower_put(input, edge).carries_data);
+    EXPECT_NE(loaded, LoweredOperand::fallback);
+    EXPECT_TRUE(takes_place({.kind = StepKind::wait, .only = Only::if_input_loaded}, edge));
+
+    Step result = put(Buffer::output, Buffer::output, true);
+    Operand stored = operand(Buffer::output);
+    Step wait = wait_for(result);
+    result.kept = stored.kept = wait.kept = 32;
+    const bool kept = lower_destination(stored, edge) == LoweredOperand::kept;
+    EXPECT_EQ(lower_wait(wait, mirrored(edge)) == LoweredWait::load, kept);
+    EXPECT_EQ(kept, edge.peer_output == Reach::staged);
+    if (kept) {
+      EXPECT_FALSE(lower_put(result, edge).carries_data);
+      EXPECT_FALSE(lower_put(result, edge).into_kept);  // the reduce has stored it
+    }
+    EXPECT_EQ(takes_place({.kind = StepKind::wait, .only = Only::if_result_loaded}, edge), kept);
+  });
+}
+
+TEST(Lowering, BothEndsKnowWhichSignalsTakePlace) {
+  for_all_edges([](EdgeReach edge) {
+    for (const bool i_keep : {false, true}) {
+      for (const Only only : {Only::always, Only::if_input_loaded, Only::if_result_loaded}) {
+        edge.i_keep = i_keep;
+        const bool takes = takes_place({.kind = StepKind::wait, .only = only}, edge);
+        EXPECT_EQ(takes_place({.kind = StepKind::signal, .only = only}, mirrored(edge)), takes);
+        if (only == Only::always) {
+          EXPECT_TRUE(takes);
+        }
+        if (only == Only::if_result_loaded && !i_keep) {
+          EXPECT_FALSE(takes);
+        }
+      }
     }
   });
 }

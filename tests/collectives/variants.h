@@ -157,14 +157,17 @@ enum class Wiring : std::uint8_t {
   two_hosts,       ///< mapped among ranks of one parity, put into between them
   fetched,         ///< one host: scratch mapped, the rest read by its owner from where it lies
   turns,           ///< one host: all mapped, outputs filled by either end in turn
+  kept,            ///< one host: scratch mapped, what is given is kept
+  kept_in_turns,   ///< the same in every other instance of a scratch
+  kept_by_kinds,   ///< as mixed_ranks, and what is given is kept
   arbitrary,       ///< anything for every buffer and accessor
   hosts,           ///< of a placement: mapped inside, put into across
   hosts_of_kinds,  ///< of a placement: inside as mixed_ranks, across anything but mapped
 };
 inline constexpr Wiring kWirings[] = {
-    Wiring::mapped,         Wiring::puttable,    Wiring::staged_on_host,
-    Wiring::staged_on_wire, Wiring::mixed_ranks, Wiring::two_hosts,
-    Wiring::fetched,        Wiring::turns,       Wiring::arbitrary};
+    Wiring::mapped,      Wiring::puttable,      Wiring::staged_on_host, Wiring::staged_on_wire,
+    Wiring::mixed_ranks, Wiring::two_hosts,     Wiring::fetched,        Wiring::turns,
+    Wiring::kept,        Wiring::kept_in_turns, Wiring::kept_by_kinds,  Wiring::arbitrary};
 
 /// How `accessor` reaches a buffer of `owner` in an instance.
 inline Reach reach_of(Wiring wiring, Buffer buffer, int owner, int accessor, int instance,
@@ -179,10 +182,13 @@ inline Reach reach_of(Wiring wiring, Buffer buffer, int owner, int accessor, int
     case Wiring::puttable:
       return Reach::puttable;
     case Wiring::staged_on_host:
+    case Wiring::kept:
+    case Wiring::kept_in_turns:
       return scratch ? Reach::mapped : Reach::staged;
     case Wiring::staged_on_wire:
       return scratch ? Reach::puttable : Reach::staged;
     case Wiring::mixed_ranks:
+    case Wiring::kept_by_kinds:
       return scratch || by_rank % 2 == 0 ? Reach::mapped : Reach::staged;
     case Wiring::two_hosts:
       return (owner - accessor) % 2 == 0 ? Reach::mapped : Reach::puttable;
@@ -210,13 +216,22 @@ inline Wiring wiring_between(Wiring wiring, const Placement* placement, int a, i
   return (a + b) % 2 == 0 ? Wiring::puttable : Wiring::staged_on_wire;
 }
 
+/// Whether what is given is kept in an instance, with so many scratches.
+inline bool keeps(Wiring wiring, int instance, int scratches) {
+  return wiring == Wiring::kept || wiring == Wiring::kept_by_kinds ||
+         (wiring == Wiring::kept_in_turns && instance / scratches % 2 == 1);
+}
+
+/// `apart`: inputs that are outputs cannot be loaded (Schedule::input_apart).
 inline std::function<EdgeReach(int, int, int)> reach_function(Wiring wiring, bool in_place,
+                                                              bool apart, int scratches,
                                                               std::uint64_t seed,
                                                               const Placement* placement) {
   return [=](int rank, int peer, int instance) {
     const Wiring between = wiring_between(wiring, placement, rank, peer);
     const auto of = [&](Buffer buffer, int owner, int accessor) {
-      return reach_of(between, buffer, owner, accessor, instance, in_place, seed);
+      const Reach reach = reach_of(between, buffer, owner, accessor, instance, in_place, seed);
+      return in_place && apart && buffer == Buffer::input ? Reach::staged : reach;
     };
     return EdgeReach{.my_input = of(Buffer::input, rank, peer),
                      .my_output = of(Buffer::output, rank, peer),
@@ -224,7 +239,9 @@ inline std::function<EdgeReach(int, int, int)> reach_function(Wiring wiring, boo
                      .peer_input = of(Buffer::input, peer, rank),
                      .peer_output = of(Buffer::output, peer, rank),
                      .peer_scratch = of(Buffer::scratch, peer, rank),
-                     .shortest_fetched = seed % 3 == 0 ? 2U : 1U};
+                     .shortest_fetched = seed % 3 == 0 ? 2U : 1U,
+                     .i_keep = keeps(between, instance, scratches),
+                     .peer_keeps = keeps(between, instance, scratches)};
   };
 }
 
@@ -246,12 +263,14 @@ struct Proof {
   }
   [[nodiscard]] Verdict run_with(const Mutate& mutate) const {
     Shape proven = on_hosts(what, shape);
-    const VerifyOptions options{.collective = what.collective,
-                                .in_place = in_place,
-                                .instances = instances,
-                                .scratches = scratches,
-                                .reach = reach_function(wiring, in_place, seed, proven.placement),
-                                .seed = seed};
+    const bool apart = schedule_of(what, proven, 0)->input_apart();
+    const VerifyOptions options{
+        .collective = what.collective,
+        .in_place = in_place,
+        .instances = instances,
+        .scratches = scratches,
+        .reach = reach_function(wiring, in_place, apart, scratches, seed, proven.placement),
+        .seed = seed};
     if (what.collective == Collective::barrier) proven.count = 0;
     return verify(
         proven, [&](int rank) { return mutate(rank, schedule_of(what, shape, rank)); }, options);

@@ -15,6 +15,8 @@ constexpr Ticks kQuick = 5 * kLines;
 constexpr Ticks kSlow = 30 * kLines;
 constexpr int kToSettle = kLimits.settle_bytes / kPut;
 constexpr int kToDecide = kToSettle + static_cast<int>(StorePace::kVotes);
+/// From the first way by the second to the third, without the put that decides.
+constexpr int kToStream = 2 * (kToDecide - 1);
 
 void puts(StorePace& pace, int count, Ticks each) {
   for (int i = 0; i < count; ++i) pace.took(kPut, each);
@@ -24,36 +26,64 @@ TEST(StorePace, QuickStoresStayInTheCaches) {
   StorePace pace(kLimits);
   puts(pace, 10 * kToDecide, kQuick);
   EXPECT_FALSE(pace.streams());
+  EXPECT_TRUE(pace.keeps_lines());
 }
 
-TEST(StorePace, SlowOnesGoPastThemOnceTheyHaveSettled) {
+TEST(StorePace, SlowOnesGoToOtherLinesAndThenPastTheCachesOnceTheyHaveSettled) {
   StorePace pace(kLimits);
+  puts(pace, kToDecide - 2, kSlow);
+  EXPECT_TRUE(pace.keeps_lines());
+  puts(pace, 1, kSlow);
+  EXPECT_FALSE(pace.keeps_lines());
   puts(pace, kToDecide - 2, kSlow);
   EXPECT_FALSE(pace.streams());
   puts(pace, 1, kSlow);
   EXPECT_TRUE(pace.streams());
+  EXPECT_FALSE(pace.keeps_lines());
+}
+
+TEST(StorePace, WhereOtherLinesAreQuickKeepingIsTriedAgainAndMoreSeldomEachTime) {
+  StorePace pace(kLimits);
+  const auto held = [&] {
+    for (int i = 0; i < kToDecide && pace.keeps_lines(); ++i) pace.took(kPut, kSlow);
+    EXPECT_FALSE(pace.keeps_lines());
+    std::uint64_t bytes = 0;
+    for (; !pace.keeps_lines() && !pace.streams(); bytes += kPut) pace.took(kPut, kQuick);
+    EXPECT_FALSE(pace.streams());
+    return bytes;
+  };
+  const std::uint64_t first = held();
+  EXPECT_GE(first, StorePace::kFirstHold);
+  EXPECT_LT(first, StorePace::kFirstHold + StorePace::kVotes * kPut);
+  EXPECT_GE(held(), 2 * StorePace::kFirstHold);
+  while (held() < StorePace::kLongestHold) {
+  }
+  EXPECT_LT(held(), StorePace::kLongestHold + StorePace::kVotes * kPut);
+  puts(pace, kToDecide - 1, kQuick);
+  EXPECT_TRUE(pace.keeps_lines());
+  EXPECT_LT(held(), 2 * StorePace::kFirstHold);
 }
 
 TEST(StorePace, WhatGoesOverOtherLinksSettlesItToo) {
   StorePace pace(kLimits);
   constexpr std::size_t kLinks = 4;
   for (int i = 0; i < kToSettle / 4 + static_cast<int>(StorePace::kVotes) - 1; ++i) {
-    EXPECT_FALSE(pace.streams());
+    EXPECT_TRUE(pace.keeps_lines());
     pace.took(kPut, kSlow, kLinks);
   }
-  EXPECT_TRUE(pace.streams());
+  EXPECT_FALSE(pace.keeps_lines());
 }
 
 TEST(StorePace, AFewThatLostTheirCoreDecideNothing) {
   StorePace pace(kLimits);
   for (int i = 0; i < 10 * kToDecide; ++i) pace.took(kPut, i % 3 == 0 ? 1000 * kSlow : kQuick);
-  EXPECT_FALSE(pace.streams());
+  EXPECT_TRUE(pace.keeps_lines());
 }
 
 TEST(StorePace, TriesTheOtherWayAgainAndWaitsLongerEachTime) {
   StorePace pace(kLimits);
   const auto held = [&] {
-    for (int i = 0; i < kToDecide && !pace.streams(); ++i) pace.took(kPut, kSlow);
+    for (int i = 0; i < kToStream && !pace.streams(); ++i) pace.took(kPut, kSlow);
     EXPECT_TRUE(pace.streams());
     std::uint64_t bytes = 0;
     for (; pace.streams(); bytes += kPut) pace.took(kPut, kQuick);
@@ -85,7 +115,7 @@ TEST(StorePace, CopiesEitherWay) {
   std::vector<std::byte> source(StorePace::kShortest + 100);
   for (std::size_t i = 0; i < source.size(); ++i)
     source[i] = static_cast<std::byte>(i * 5 + i / 256);
-  for (std::uint32_t i = 0; i < 2 * StorePace::kVotes; ++i) {
+  for (std::uint32_t i = 0; i < 3 * StorePace::kVotes; ++i) {
     for (const std::size_t bytes : {std::size_t{7}, source.size()}) {
       std::vector<std::byte> target(source.size());
       pace.copy(target.data(), source.data(), bytes);

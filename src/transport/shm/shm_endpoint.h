@@ -73,6 +73,7 @@ class ShmEndpoint final : public Endpoint {
     pace_.copy(mapped, source.data(), source.size(), core_.endpoints.size(), core_.apart());
   }
   bool streams() const override { return pace_.streams(); }
+  bool keeps_lines() const override { return pace_.keeps_lines(); }
   bool can_get() const override { return can_get_; }
   bool get_beats_copies() const override { return can_get_ && shm::get_beats_copies(); }
   bool get(std::span<std::byte> target, RemoteAddress source) override;

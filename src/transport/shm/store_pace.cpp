@@ -65,7 +65,7 @@ void StorePace::copy(std::byte* target, const std::byte* source, std::size_t byt
     return apart ? hand_over(target, source, bytes) : copy_bytes(target, source, bytes);
   }
   const Ticks start = tick_clock().now();
-  if (streams_) {
+  if (streams()) {
     stream_bytes(target, source, bytes);
   } else {
     copy_bytes(target, source, bytes);
@@ -75,8 +75,8 @@ void StorePace::copy(std::byte* target, const std::byte* source, std::size_t byt
 
 void StorePace::took(std::size_t bytes, Ticks ticks, std::size_t links) {
   since_change_ += bytes;
-  if (streams_) {
-    if (since_change_ >= hold_) change(false);
+  if (way_ == Way::past_caches) {
+    if (since_change_ >= hold(way_)) go_back();
     return;
   }
   if (since_change_ * links < limits_.settle_bytes || limits_.ticks_per_line == 0) return;
@@ -84,15 +84,26 @@ void StorePace::took(std::size_t bytes, Ticks ticks, std::size_t links) {
   const auto lines = static_cast<double>(bytes / kCacheLine);
   if (static_cast<double>(ticks) > limits_.ticks_per_line * lines) ++slow_;
   if (votes_ < kVotes) return;
-  if (slow_ * 2 > votes_) return change(true);
-  hold_ = kFirstHold;
+  if (slow_ * 2 > votes_) return go_on();
   votes_ = slow_ = 0;
+  for (std::size_t later = static_cast<std::size_t>(way_) + 1; later < kWays; ++later) {
+    hold_[later] = kFirstHold;
+  }
+  if (way_ != Way::kept && since_change_ >= hold(way_)) go_back();
 }
 
-// Streams for twice as long each time that the caches have not become quicker meanwhile.
-void StorePace::change(bool streams) {
-  if (!streams) hold_ = std::min(2 * hold_, kLongestHold);
-  streams_ = streams;
+void StorePace::go_on() {
+  begin(way_ == Way::kept ? Way::laps : Way::past_caches);
+}
+
+// Stays for twice as long each time that the way before has not become quicker meanwhile.
+void StorePace::go_back() {
+  hold(way_) = std::min(2 * hold(way_), kLongestHold);
+  begin(way_ == Way::past_caches ? Way::laps : Way::kept);
+}
+
+void StorePace::begin(Way way) {
+  way_ = way;
   since_change_ = 0;
   votes_ = slow_ = 0;
 }

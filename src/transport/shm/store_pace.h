@@ -1,19 +1,24 @@
-// How what a peer reads next is stored: into this core's caches, or past them.
+// How what a peer reads next is stored: to lines that this core has, to lines that nobody has had
+// for long, or past the caches.
 //
-// A store to a line that another core has read must first take it away from there. Between cores of
-// one last cache that costs little, if the lines are used seldom enough (engine/rotating_memory.h).
-// Between cores of two, it takes ten times as long as the store itself, and stores wait for it one
-// by one; past the caches they wait for nobody, and the peer reads from memory. On an AMD EPYC (Zen
-// 4) 32 KiB take, stored and read:
+// A store to a line that another core has read must first take it away from there. On a Xeon
+// (Granite Rapids) a core that loads a line which another one has written takes it over, so that
+// its own next store to it asks nobody: there slots that either end writes after the other are best
+// ("kept", collectives/schedule.h). On an AMD EPYC (Zen 4) the writer still has a share in it. Then
+// it costs little between cores of one last cache if the lines are used seldom enough ("laps",
+// engine/rotating_memory.h). Between cores of two, it takes ten times as long as the store itself,
+// and stores wait for it one by one; past the caches they wait for nobody, and the peer reads from
+// memory. 32 KiB take, stored and read, in us:
 //
-//                        into the caches      past them
-//   one last cache       2 to 4.5 us          3.8 to 4.6 us
-//   two last caches      11 to 20 us          3.3 us
+//                               kept         the same lines    laps          past the caches
+//   Xeon                        0.55, 2.5    2.5, 2.5          1.2, 1.9      1.4 to 2.2, 2.5 to 3.5
+//   EPYC, one last cache                     4.7, 1.0          1.1, 1.0      1.1, 3.0
+//   EPYC, two last caches                    18, 2.7           4.6 to 13, 2.4  0.7, 2.6
 //
 // Where two ranks run is nothing that a program is told, least of all in a virtual machine, which
 // moves. So puts are timed: when most of them, long after the last change, took longer per line
-// than it takes to store a line past the caches and to read it from memory, the next ones go past
-// the caches; after a while, longer each time, the other way is tried again.
+// than it takes to store a line past the caches and to read it from memory, the next way is taken;
+// after a while, longer each time, the one before is tried again.
 #pragma once
 
 #include <cstddef>
@@ -46,7 +51,9 @@ class StorePace {
             bool apart = true);
 
   /// Whether stores into the peer's memory go past the caches at present.
-  [[nodiscard]] bool streams() const { return streams_; }
+  [[nodiscard]] bool streams() const { return way_ == Way::past_caches; }
+  /// Whether lines are best written by who was the last to load them.
+  [[nodiscard]] bool keeps_lines() const { return way_ == Way::kept; }
 
   /// A copy of `bytes` that took so long, as streams() said.
   void took(std::size_t bytes, Ticks ticks, std::size_t links = 1);
@@ -55,20 +62,26 @@ class StorePace {
   static constexpr std::size_t kShortest = 4096;
   /// After so many timed copies a majority decides.
   static constexpr std::uint32_t kVotes = 32;
-  /// How much it streams before it tries the other way again, the first time and at most: the trial
+  /// How much it stores before it tries the way before again, the first time and at most: the trial
   /// of 5 MiB then costs ranks that are far apart a thirtieth of their time.
   static constexpr std::uint64_t kFirstHold = std::uint64_t{64} << 20;
   static constexpr std::uint64_t kLongestHold = std::uint64_t{512} << 20;
 
  private:
-  void change(bool streams);
+  enum class Way : std::uint8_t { kept, laps, past_caches };
+  static constexpr std::size_t kWays = 3;
+
+  void go_on();
+  void go_back();
+  void begin(Way way);
+  [[nodiscard]] std::uint64_t& hold(Way way) { return hold_[static_cast<std::size_t>(way)]; }
 
   const StoreLimits& limits_;
-  bool streams_ = false;
+  Way way_ = Way::kept;
   std::uint32_t votes_ = 0;
   std::uint32_t slow_ = 0;
-  std::uint64_t since_change_ = 0;  ///< bytes
-  std::uint64_t hold_ = kFirstHold;
+  std::uint64_t since_change_ = 0;                           ///< bytes
+  std::uint64_t hold_[kWays] = {0, kFirstHold, kFirstHold};  ///< of each but the first
 };
 
 }  // namespace paceline::transport::shm
