@@ -29,7 +29,7 @@ std::size_t longest_fetched(Collective collective, const transport::Endpoint& en
   switch (collective) {
     case Collective::all_gather:
     case Collective::all_to_all:
-      return endpoint.get_beats_copies() ? 8 * 1024 * 1024 : 0;
+      return endpoint.get_beats_copies() ? 64 * 1024 * 1024 : 0;
     case Collective::broadcast:
       return endpoint.get_beats_copies() ? 512 * 1024 : 0;
     case Collective::all_reduce:
