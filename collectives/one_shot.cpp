@@ -11,7 +11,8 @@
 // loaded it before.
 //
 // Why this is safe. Each thing that is written over must have been read:
-//  - Slots. Each is written by one put of an instance. Whoever has finished an instance has heard
+//  - Slots. Each is written once in an instance, by a put or by its owner. Whoever has finished an
+//  instance has heard
 //    in it from everybody, who had finished the instance before by then: the scratch of the last
 //    but one is free. (That of the last one is not, hence the two scratches of a lane.)
 //  - In place, the reduce writes over the input, which is the source of the puts: before it comes

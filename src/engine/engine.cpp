@@ -158,7 +158,7 @@ bool Engine::link(Operation& operation) {
 
   stage(operation);
   if (plan.eager()) {
-    // Nobody else's: no lines travel.
+    // No peer reads it in this operation: no lines travel.
     operation.scratch_ = scratch_.first(plan.scratch_bytes(plan.turns()));
     linked_plan_ = operation.plan_;
     operation.phase_ = Phase::running;

@@ -75,8 +75,8 @@ struct Edge {
   bool in_turns = false;
   /// What is given may be kept: both ends like that.
   bool keeps = false;
-  /// How often the slots of this edge have been used since they were last put into by a peer that
-  /// had loaded what was in them; and how often they will have been when the operation is over.
+  /// How often slots have been used in turn: odd, what is given is kept next. Both ends count
+  /// alike. And what it will be when the operation is over.
   std::uint64_t slot_uses = 0;
   std::uint64_t next_slot_uses = 0;
   // Where the peer's buffers are mapped here; null if they are not.

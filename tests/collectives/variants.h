@@ -217,9 +217,10 @@ inline Wiring wiring_between(Wiring wiring, const Placement* placement, int a, i
 }
 
 /// Whether what is given is kept in an instance, with so many scratches.
-inline bool keeps(Wiring wiring, int instance, int scratches) {
+inline bool keeps(Wiring wiring, int instance, int scratches, std::uint64_t seed) {
   return wiring == Wiring::kept || wiring == Wiring::kept_by_kinds ||
-         (wiring == Wiring::kept_in_turns && instance / scratches % 2 == 1);
+         (wiring == Wiring::kept_in_turns &&
+          (static_cast<std::uint64_t>(instance / scratches) + seed) % 2 == 1);
 }
 
 /// `apart`: inputs that are outputs cannot be loaded (Schedule::input_apart).
@@ -240,8 +241,8 @@ inline std::function<EdgeReach(int, int, int)> reach_function(Wiring wiring, boo
                      .peer_output = of(Buffer::output, peer, rank),
                      .peer_scratch = of(Buffer::scratch, peer, rank),
                      .shortest_fetched = seed % 3 == 0 ? 2U : 1U,
-                     .i_keep = keeps(between, instance, scratches),
-                     .peer_keeps = keeps(between, instance, scratches)};
+                     .i_keep = keeps(between, instance, scratches, seed),
+                     .peer_keeps = keeps(between, instance, scratches, seed)};
   };
 }
 
