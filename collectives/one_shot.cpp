@@ -12,9 +12,9 @@
 //
 // Why this is safe. Each thing that is written over must have been read:
 //  - Slots. Each is written once in an instance, by a put or by its owner. Whoever has finished an
-//  instance has heard
-//    in it from everybody, who had finished the instance before by then: the scratch of the last
-//    but one is free. (That of the last one is not, hence the two scratches of a lane.)
+//    instance has heard in it from everybody, who had finished the instance before by then: the
+//    scratch of the last but one is free. (That of the last one is not, hence the two scratches of
+//    a lane.)
 //  - In place, the reduce writes over the input, which is the source of the puts: before it comes
 //    the flush, after all waits, when the puts have mostly left by themselves. Nobody can load it
 //    then (input_apart).

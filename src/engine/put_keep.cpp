@@ -16,19 +16,17 @@ using collectives::Keeping;
 void PutRun::agree_to_keep(Edge& edge) const {
   edge.keeps = edge.ours.keeps && edge.theirs.keeps;
   if (!edge.keeps) return;
-  const Plan& plan = *operation_.plan_;
   edge.slot_uses = edge.next_slot_uses;
-  const auto slots = static_cast<std::uint64_t>(plan.lanes()) * operation_.turns_;
-  edge.next_slot_uses = operation_.schedule_->keeping() == Keeping::always
-                            ? 0
-                            : edge.slot_uses + (operation_.instances_ + slots - 1) / slots;
+  edge.next_slot_uses =
+      operation_.schedule_->keeping() == Keeping::always
+          ? 0
+          : edge.slot_uses + (operation_.instances_ + scratches() - 1) / scratches();
 }
 
 // Both ends count alike what they have used, so that one does not put where the other keeps.
 bool PutRun::keeps(const Edge& edge, std::uint64_t instance) const {
   if (operation_.schedule_->keeping() == Keeping::always) return true;
-  const auto slots = static_cast<std::uint64_t>(operation_.plan_->lanes()) * operation_.turns_;
-  return (edge.slot_uses + instance / slots) % 2 == 1;
+  return (edge.slot_uses + instance / scratches()) % 2 == 1;
 }
 
 // Null: not yet.

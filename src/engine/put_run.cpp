@@ -251,10 +251,7 @@ bool PutRun::take(const Schedule& schedule, const Step& step, std::uint64_t i, L
       Edge& edge = engine_.edge(step.peer);
       operation_.waiting_for_ = step.peer;
       if (!bound(edge)) return false;
-      if (step.only != collectives::Only::always &&
-          !collectives::takes_place(step, reach(edge, instance)))
-        return true;
-      return edge.endpoint->signal(lane);
+      return left_out(step, edge, instance) || edge.endpoint->signal(lane);
     }
     case StepKind::wait:
       return wait(step, lane, instance);
@@ -288,22 +285,23 @@ bool PutRun::wait(const Step& step, Lane lane, std::uint64_t instance) {
   operation_.waiting_for_ = step.peer;
   // The peer's put needs nothing of its announcement here, but what must be copied does.
   if (!bound(edge)) return false;
-  if (step.only != collectives::Only::always &&
-      !collectives::takes_place(step, reach(edge, instance)))
-    return true;
+  if (left_out(step, edge, instance)) return true;
   if (edge.endpoint->arrived(lane) <= edge.consumed[lane]) return false;
   const std::uint64_t count = clipped(step.target, instance, engine_.options_.rank);
   const Bases bases = mine(instance);
   std::byte* const target = at(bases, step.target, instance);
   const std::byte* const shadow = bases.shadow + bytes(step.target.offset);
+  const auto copy = [&](const std::byte* source) {
+    engine_.scratch_.region()->kind().copy(
+        target, source, bytes(count),
+        streams() ? memory::Stores::streaming : memory::Stores::ordinary);
+  };
   switch (count == 0 ? LoweredWait::nothing
                      : collectives::lower_wait(step, reach(edge, instance))) {
     case LoweredWait::nothing:
       break;
     case LoweredWait::copy:
-      engine_.scratch_.region()->kind().copy(
-          target, shadow, bytes(count),
-          streams() ? memory::Stores::streaming : memory::Stores::ordinary);
+      copy(shadow);
       break;
     case LoweredWait::fetch:
       if (!fetch(edge, shadow, {target, bytes(count)})) return false;
@@ -311,9 +309,7 @@ bool PutRun::wait(const Step& step, Lane lane, std::uint64_t instance) {
     case LoweredWait::load: {
       const std::byte* const kept = kept_by(edge, step.kept, count, instance);
       if (kept == nullptr) return false;
-      engine_.scratch_.region()->kind().copy(
-          target, kept, bytes(count),
-          streams() ? memory::Stores::streaming : memory::Stores::ordinary);
+      copy(kept);
       break;
     }
   }

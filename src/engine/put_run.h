@@ -47,6 +47,16 @@ class PutRun {
   [[nodiscard]] collectives::EdgeReach reach(const Edge& edge, std::uint64_t instance) const;
   void choose_schedule(Edge& edge);
   void agree_to_keep(Edge& edge) const;
+  /// How many scratches all lanes have, each of which an instance uses.
+  [[nodiscard]] std::uint64_t scratches() const {
+    return static_cast<std::uint64_t>(operation_.plan_->lanes()) * operation_.turns_;
+  }
+  /// Whether a signal or wait does not take place; most do without being asked.
+  [[nodiscard]] bool left_out(const collectives::Step& step, const Edge& edge,
+                              std::uint64_t instance) const {
+    return step.only != collectives::Only::always &&
+           !collectives::takes_place(step, reach(edge, instance));
+  }
   [[nodiscard]] bool keeps(const Edge& edge, std::uint64_t instance) const;
   const std::byte* kept_by(Edge& edge, std::uint64_t kept, std::uint64_t count,
                            std::uint64_t instance);
