@@ -19,8 +19,9 @@
 //                 sender gives to the receiver, and how many it gets from it. The last two are 0
 //                 unless blocks have a length per rank; then the input and the output are the
 //                 blocks that these two ranks exchange. The output's key may be kFetched. The
-//                 last one's bits: 0, the sender likes what is given to be kept
-//                 (collectives/schedule.h); 1, its input is its output.
+//                 last one's bits: 0, the sender keeps what it gives, if the receiver does too
+//                 (collectives/schedule.h); 1, its input is its output; 2, it would like to
+//                 keep (put_keep.cpp).
 //                 cell: {address, key}
 //
 // Integers are in network order.
@@ -36,7 +37,7 @@
 
 namespace paceline::engine {
 
-inline constexpr std::uint8_t kMessageVersion = 4;
+inline constexpr std::uint8_t kMessageVersion = 5;
 inline constexpr std::size_t kHeaderBytes = 32;
 inline constexpr std::size_t kAnnouncementBytes = 96;
 inline constexpr std::size_t kAddressBytes = 16;
@@ -112,6 +113,7 @@ struct Announcement {
   std::uint64_t got = 0;            ///< and back
   bool keeps = false;               ///< what is given may be kept
   bool in_place = false;            ///< the input is the output
+  bool likes_to_keep = true;        ///< in the next operation, if the receiver does too
 
   void write(std::byte (&to)[kAnnouncementBytes]) const {
     const std::uint64_t values[kWords] = {input.address,
@@ -125,7 +127,8 @@ struct Announcement {
                                           turns,
                                           given,
                                           got,
-                                          (keeps ? kKeeps : 0) | (in_place ? kInPlace : 0)};
+                                          (keeps ? kKeeps : 0) | (in_place ? kInPlace : 0) |
+                                              (likes_to_keep ? kLikesToKeep : 0)};
     for (std::size_t i = 0; i < kWords; ++i) {
       const std::uint64_t v = network_order(values[i]);
       std::memcpy(to + 8 * i, &v, 8);
@@ -135,14 +138,24 @@ struct Announcement {
     std::uint64_t v[kWords];
     std::memcpy(v, from, sizeof v);
     for (std::uint64_t& x : v) x = network_order(x);
-    return {{v[0], v[1]}, {v[2], v[3]},          {v[4], v[5]},           v[6], v[7], v[8], v[9],
-            v[10],        (v[11] & kKeeps) != 0, (v[11] & kInPlace) != 0};
+    return {{v[0], v[1]},
+            {v[2], v[3]},
+            {v[4], v[5]},
+            v[6],
+            v[7],
+            v[8],
+            v[9],
+            v[10],
+            (v[11] & kKeeps) != 0,
+            (v[11] & kInPlace) != 0,
+            (v[11] & kLikesToKeep) != 0};
   }
 
  private:
   static constexpr std::size_t kWords = kAnnouncementBytes / sizeof(std::uint64_t);
   static constexpr std::uint64_t kKeeps = 1;
   static constexpr std::uint64_t kInPlace = 2;
+  static constexpr std::uint64_t kLikesToKeep = 4;
 };
 
 }  // namespace paceline::engine

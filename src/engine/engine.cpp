@@ -143,7 +143,8 @@ bool Engine::link(Operation& operation) {
   }
   bool all = true;
   bool unmapped = false;
-  bool keeps = !plan.eager() && plan.keeps();
+  bool likes_to_keep = true;
+  bool peers_like_to_keep = true;
   for (int peer : plan.peers()) {
     Edge& e = edge(peer);
     if (!connect(e)) {
@@ -152,7 +153,8 @@ bool Engine::link(Operation& operation) {
       continue;  // ask for all of them at once
     }
     unmapped |= !e.endpoint->maps();
-    keeps = keeps && e.endpoint->maps() && e.endpoint->keeps_lines();
+    likes_to_keep = likes_to_keep && e.endpoint->maps() && e.endpoint->keeps_lines();
+    peers_like_to_keep = peers_like_to_keep && e.theirs.likes_to_keep;
   }
   if (!all) return false;
 
@@ -165,6 +167,8 @@ bool Engine::link(Operation& operation) {
     return true;
   }
   operation.schedule_ = plan.mapped_schedule() == nullptr ? &plan.schedule() : nullptr;
+  const bool keeps = plan.keeps() && likes_to_keep && peers_like_to_keep;
+  operation.likes_to_keep_ = likes_to_keep;
   operation.keeps_ = keeps;
   operation.turns_ = keeps ? plan.fewest_turns() : plan.turns();
   const std::size_t scratch = plan.scratch_bytes(operation.turns_);

@@ -123,7 +123,8 @@ class Operation final : public Completion {
   std::vector<LaneState> lanes_;
   std::uint64_t instances_ = 0;
   std::uint64_t turns_ = 1;  ///< scratches of a lane
-  bool keeps_ = false;       ///< likes what is given to be kept
+  bool keeps_ = false;       ///< keeps what it gives to peers that do too
+  bool likes_to_keep_ = false;
   std::shared_ptr<memory::Region> input_region_;
   std::shared_ptr<memory::Region> output_region_;
   /// What the slowest lane waits for; for the text of a time-out.

@@ -4,8 +4,14 @@
 // It pays where a line that a core loads out of another core's cache is its own from then on: then
 // whoever has loaded a slot writes to it next without asking anybody, and each line crosses from
 // core to core once for each time that it carries something. So the slots are always the same
-// memory, and not laps of it (rotating_memory.h). Endpoints know whether it pays; an edge keeps if
-// both of its ends like to.
+// memory, and not laps of it (rotating_memory.h).
+//
+// Endpoints know whether it pays, from how long their own stores take. Since a store goes into the
+// other end's scratch, both ends must do the same: if one of them went back to laps alone, its own
+// stores would still go to the same lines. So a rank says in each announcement whether it would like
+// to keep (its own endpoints do), and keeps if it likes to and all peers of the operation said so
+// when they were last heard. What they said then may have changed since: an edge keeps if both of
+// its ends do.
 #include "engine/put_run.h"
 
 namespace paceline::engine {

@@ -59,6 +59,7 @@ Announcement PutRun::describe(const Edge& edge) const {
   a.shadow_offset = plan.shadow_offset();
   a.turns = operation_.turns_;
   a.keeps = operation_.keeps_;
+  a.likes_to_keep = operation_.likes_to_keep_;
   a.in_place = operation_.input_ == operation_.output_;
   return a;
 }
