@@ -34,8 +34,8 @@ constexpr int kLargestPower = 32;
 
 double predicted(Collective collective, const Choice& choice, std::uint64_t bytes,
                  const Policy& policy) {
-  return predicted_ns(collective, choice.algorithm, policy.layout, bytes,
-                      {policy.eager_bytes, choice.segment_bytes, choice.lanes}, policy.parameters);
+  return predicted_ns(collective, choice.algorithm, policy.layout, bytes, policy.cut(choice),
+                      policy.parameters);
 }
 
 /// What is given, and of what is not, the best.

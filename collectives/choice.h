@@ -54,10 +54,16 @@ struct Policy {
   CostParameters parameters = {};
   std::vector<Rule> rules = {};
   std::size_t eager_bytes = 4096;
+  std::size_t eager_piece_bytes = std::numeric_limits<std::size_t>::max();
   // From the configuration; automatic and 0 leave it open.
   Algorithm algorithm = Algorithm::automatic;
   std::size_t segment_bytes = 0;
   int lanes = 0;
+
+  /// How a call is cut by a choice.
+  [[nodiscard]] Cut cut(const Choice& choice) const {
+    return {eager_bytes, choice.segment_bytes, choice.lanes, eager_piece_bytes};
+  }
 };
 
 struct Candidate {

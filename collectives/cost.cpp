@@ -116,7 +116,9 @@ double predicted_ns(Collective collective, Algorithm algorithm, const Layout& la
   // Which of the hierarchical ones may is a matter of where the ranks are: none of them, then.
   const bool messages = algorithm != Algorithm::hierarchical;
   const bool eager = collective == Collective::barrier ||
-                     (messages && n <= most && longest <= static_cast<double>(cut.eager_bytes));
+                     (messages && n <= most &&
+                      longest <= static_cast<double>(grain.longest_message(cut.eager_bytes,
+                                                                           cut.eager_piece_bytes)));
 
   // Down from a root nobody waits for who runs later: ranks that share a core take one turn each.
   Layout at = layout;

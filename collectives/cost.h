@@ -23,6 +23,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "paceline/types.h"
 
@@ -76,6 +77,7 @@ struct Cut {
   std::size_t eager_bytes = 4096;
   std::size_t segment_bytes = 128 * 1024;
   int lanes = 2;
+  std::size_t eager_piece_bytes = std::numeric_limits<std::size_t>::max();
 };
 
 /// What an instance covers at most, over all chunks or blocks. The same as the engine's

@@ -64,6 +64,8 @@
 // end of an operation, before the caller gets the buffers back.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -203,6 +205,13 @@ struct Grain {
   /// Whether puts may travel as messages if they are short enough. A peer has room for few of those
   /// (two at least), so who puts several before the peer waits for the first could be stuck.
   bool messages = true;
+
+  /// What a put may carry to travel as a message: a piece of a block, of which the sum comes back
+  /// by another message, may be shorter than a whole block.
+  [[nodiscard]] std::size_t longest_message(std::size_t eager_bytes,
+                                            std::size_t eager_piece_bytes) const {
+    return pieces == 1 ? eager_bytes : std::min(eager_bytes, eager_piece_bytes);
+  }
 };
 Grain grain_of(Collective collective, Algorithm algorithm, const Shape& shape);
 

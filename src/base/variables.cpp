@@ -257,7 +257,8 @@ constexpr std::array kVariables = {
         [](const C& c) { return std::string(to_string(c.algorithm)); }},
     Variable{"PACELINE_EAGER_BYTES", "eager_bytes", "0..131072",
              "Up to this many bytes travel as messages, without being announced first; where ranks "
-             "are linked by shared memory, 2048 at most, by RDMA 4096.",
+             "are linked by shared memory or RDMA, 4096 at most, and in shared memory 2048 of what "
+             "an algorithm cuts into pieces.",
              [](C& c, Text t) { return read_number<std::size_t>(c.eager_bytes, t); },
              [](const C& c) { return c.eager_bytes <= kMaxEagerBytes; },
              [](const C& c) { return std::to_string(c.eager_bytes); }},

@@ -29,14 +29,14 @@ WireNumber common_wire(const Roster& roster, std::uint8_t number) {
 }
 
 /// What a message of any pair can carry, as far as what the ranks offer tells.
-std::size_t longest_eager(const Roster& roster) {
-  std::size_t longest = paceline::longest_eager(WireNumber::tcp);
+EagerBytes longest_eager(const Roster& roster) {
+  EagerBytes longest = paceline::longest_eager(WireNumber::tcp);
   for (std::uint8_t wire = 0; wire < kWireCount; ++wire) {
     int offers = 0;
     for (int rank = 0; rank < roster.size(); ++rank) offers += roster[rank].wires[wire].offered;
     const bool alone = wire == kShm && roster.hosts() == roster.size();
     if (offers > 1 && !alone) {
-      longest = std::min(longest, paceline::longest_eager(static_cast<WireNumber>(wire)));
+      longest = longest.with(paceline::longest_eager(static_cast<WireNumber>(wire)));
     }
   }
   return longest;
@@ -50,11 +50,13 @@ collectives::Policy CommunicatorCore::make_policy() const {
   const bool shared = roster_.hosts() == 1 ? links_->all_mapped() : inside == WireNumber::shm;
   const WireNumber between = common_wire(roster_, kShm + 1);
   const Tuning tuning = tuning_from(roster_[0].tuning);
+  const EagerBytes eager = longest_eager(roster_);
   return {.layout = {config_.size, roster_.hosts(), shared, roster_.most_ranks_per_core()},
           .parameters =
               tuning.applied_to(built_in_parameters(shared ? WireNumber::shm : between, between)),
           .rules = tuning.rules,
-          .eager_bytes = std::min(config_.eager_bytes, longest_eager(roster_)),
+          .eager_bytes = std::min(config_.eager_bytes, eager.block),
+          .eager_piece_bytes = eager.piece,
           .algorithm = config_.algorithm,
           .segment_bytes = config_.segment_bytes,
           .lanes = config_.lanes};

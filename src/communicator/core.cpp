@@ -77,6 +77,7 @@ CommunicatorCore::CommunicatorCore(const Config& config, std::shared_ptr<Store> 
   options.rank = config_.rank;
   options.size = config_.size;
   options.eager_bytes = policy.eager_bytes;
+  options.eager_piece_bytes = policy.eager_piece_bytes;
   options.streaming_bytes = memory::streaming_pays_from();
   // Ranks that share a core share its caches. And a wire that moves bytes by itself reads and
   // writes scratch best where it is in one.

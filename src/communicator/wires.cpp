@@ -43,18 +43,19 @@ MadeTransport make_transport(WireNumber number, const Config& config, const std:
   return {nullptr, "unknown transport"};
 }
 
-std::size_t longest_eager(WireNumber number) {
+EagerBytes longest_eager(WireNumber number) {
   // A round number of bytes: what is left of it is more than the header takes.
   constexpr std::size_t kPayloadUnit = 1024;
   static_assert(transport::kMaxMessage % kPayloadUnit >= engine::kHeaderBytes &&
                 transport::tcp::kLongestMessage % kPayloadUnit >= engine::kHeaderBytes);
-  // Of longer ones, the lines of a slot cost more to take back from the reader, who had them
-  // sixteen messages ago, than scratch, which has left its caches (engine/rotating_memory.h).
-  constexpr std::size_t kSharedMemory = 2048;
-  if (number == WireNumber::shm) return kSharedMemory;
+  // A block in one message is quicker than an announcement, its answer and a put. Pieces of a block
+  // and their sums are two messages each way, which then cost more than what goes through scratch
+  // or mapped memory.
+  constexpr std::size_t kPieceInSharedMemory = 2048;
   const bool tcp = number == WireNumber::tcp;
-  return (tcp ? transport::tcp::kLongestMessage : transport::kMaxMessage) / kPayloadUnit *
-         kPayloadUnit;
+  const std::size_t block = (tcp ? transport::tcp::kLongestMessage : transport::kMaxMessage) /
+                            kPayloadUnit * kPayloadUnit;
+  return {block, number == WireNumber::shm ? kPieceInSharedMemory : block};
 }
 
 }  // namespace paceline

@@ -1,6 +1,8 @@
 // The one list of transports that this build has, and how each is made.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -19,7 +21,17 @@ struct MadeTransport {
 MadeTransport make_transport(WireNumber number, const Config& config, const std::string& host_id,
                              const Logger& log);
 
-/// Bytes of data that one message of this wire carries, beside the engine's header.
-std::size_t longest_eager(WireNumber number);
+/// Bytes of data that one message of a wire carries, beside the engine's header.
+struct EagerBytes {
+  std::size_t block = 0;
+  std::size_t piece = 0;  ///< of blocks that are cut (collectives::Grain)
+
+  /// What both can.
+  [[nodiscard]] EagerBytes with(const EagerBytes& other) const {
+    return {std::min(block, other.block), std::min(piece, other.piece)};
+  }
+};
+
+EagerBytes longest_eager(WireNumber number);
 
 }  // namespace paceline

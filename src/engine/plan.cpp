@@ -125,7 +125,8 @@ void Plan::scan(const PlanOptions& options) {
   chunked.size = grain.pieces;
   const std::uint64_t longest = collectives::chunk_bounds(chunked, 0).length *
                                 static_cast<std::uint64_t>(grain.blocks) * size_of(call_.type);
-  eager_ = !call_.per_rank() && grain.messages && instances_ == 1 && longest <= options.eager_bytes;
+  eager_ = !call_.per_rank() && grain.messages && instances_ == 1 &&
+           longest <= grain.longest_message(options.eager_bytes, options.eager_piece_bytes);
   if (eager_) eager_program_ = compile_eager(*schedule_, options.rank, call_);
 }
 

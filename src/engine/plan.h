@@ -23,7 +23,10 @@ namespace paceline::engine {
 struct PlanOptions {
   int rank = 0;
   int size = 1;
+  /// The longest put that travels as a message; of pieces of blocks (collectives::Grain) at most
+  /// the second. All ranks have the same.
   std::size_t eager_bytes = 4096;
+  std::size_t eager_piece_bytes = std::numeric_limits<std::size_t>::max();
   std::size_t segment_bytes = 128 * 1024;
   /// The shortest slice that is fetched (put_fetch.cpp): below it, a second copy costs less than a
   /// system call that looks up pages. All ranks have the same, at least kAddressBytes.

@@ -68,14 +68,15 @@ Policy policy_of(const Question& question) {
   if (question.lanes) config.lanes = *question.lanes;
   config.validate();
   const Tuning tuning = tuning_from(read_tuning(config.tuning));
+  const EagerBytes eager =
+      longest_eager(question.hosts < question.ranks ? question.wire : question.between)
+          .with(longest_eager(question.hosts > 1 ? question.between : question.wire));
   return {.layout = {question.ranks, question.hosts, question.wire == WireNumber::shm,
                      question.ranks_per_core},
           .parameters = tuning.applied_to(built_in_parameters(question.wire, question.between)),
           .rules = tuning.rules,
-          .eager_bytes = std::min(
-              {config.eager_bytes,
-               longest_eager(question.hosts < question.ranks ? question.wire : question.between),
-               longest_eager(question.hosts > 1 ? question.between : question.wire)}),
+          .eager_bytes = std::min(config.eager_bytes, eager.block),
+          .eager_piece_bytes = eager.piece,
           .algorithm = config.algorithm,
           .segment_bytes = config.segment_bytes,
           .lanes = config.lanes};
@@ -133,9 +134,9 @@ Json answer(const Question& question) {
       question.tuning.empty() ? Config::from_environment().tuning : question.tuning;
   const Choice chosen = collectives::Choices(policy).at(question.collective, question.bytes);
   std::vector<Candidate> all = collectives::candidates(question.collective, question.bytes, policy);
-  const double predicted = collectives::predicted_ns(
-      question.collective, chosen.algorithm, policy.layout, question.bytes,
-      {policy.eager_bytes, chosen.segment_bytes, chosen.lanes}, policy.parameters);
+  const double predicted =
+      collectives::predicted_ns(question.collective, chosen.algorithm, policy.layout,
+                                question.bytes, policy.cut(chosen), policy.parameters);
   Json candidates = Json::array();
   for (const Candidate& one : all) candidates.push_back(described(one));
   Json parameters = {{"inside", link_facts(policy.parameters.inside)}};

@@ -64,8 +64,7 @@ TEST(Choices, AreAsGoodAsDecidingEachTime) {
         const std::uint64_t bytes = random() >> (34 + random() % 30);
         const Choice choice = choices.at(collective, bytes);
         const double time = predicted_ns(collective, choice.algorithm, policy.layout, bytes,
-                                         {policy.eager_bytes, choice.segment_bytes, choice.lanes},
-                                         policy.parameters);
+                                         policy.cut(choice), policy.parameters);
         EXPECT_LE(time, 1.15 * decide(collective, bytes, policy).predicted_ns)
             << to_string(collective) << " of " << bytes << " bytes on " << ranks << " by "
             << to_string(choice.algorithm);
