@@ -30,9 +30,9 @@ class FrameHandler {
 
 class ReceiveStream {
  public:
-  /// Holds the longest message with its header and a good number of signals; costs each link of
-  /// each peer this much memory.
-  static constexpr std::size_t kBufferBytes = 8192;
+  /// Holds a message of 16 KiB of data with its headers, which then takes one read; of longer ones
+  /// to copy more costs as much as a second read. Each link of each peer has so much memory.
+  static constexpr std::size_t kBufferBytes = 17 * 1024;
 
   /// Does not own the socket. `stream` is handed through to the handler.
   ReceiveStream(int socket, int stream);
