@@ -17,6 +17,7 @@ METRICS = {
 PER_BYTE = "cpu_s_per_gb"
 LARGE = 16 << 10  # below, a call costs what it costs, whatever its bytes
 NONE = "-"
+FOR_QUARTERS = 5  # rounds
 
 
 def name_of(size: int) -> str:
@@ -64,6 +65,12 @@ class Spread:
     median: float
     least: float
     most: float
+    quarter: float  # a quarter of the rounds were as quick, or quicker
+
+    @classmethod
+    def of(cls, values: list[float]) -> "Spread":
+        return cls(statistics.median(values), min(values), max(values),
+                   sorted(values)[(len(values) - 1) // 4])
 
 
 class Summary:
@@ -84,25 +91,29 @@ class Summary:
                 for metric in METRICS:
                     key = (row["collective"], row["library"], row["bytes"], metric)
                     figures.setdefault(key, []).append(row[metric])
-        self.spreads = {key: Spread(statistics.median(v), min(v), max(v))
-                        for key, v in figures.items()}
+        self.spreads = {key: Spread.of(v) for key, v in figures.items()}
         self.rounds = {key[:3]: len(v) for key, v in figures.items()}
 
     def sizes(self, collective: str) -> list[int]:
         return sorted({key[2] for key in [*self.spreads, *self._troubled] if key[0] == collective})
 
     def median(self, collective: str, library: str, size: int, metric: str) -> float | None:
-        spread = self.spreads.get((collective, library, size, metric))
-        return spread.median if spread else None
+        return self.value(collective, library, size, metric, "median")
 
-    def cell(self, collective: str, library: str, size: int, metric: str) -> str:
-        """A median; with a mark where a round had no or a wrong result."""
-        median = self.median(collective, library, size, metric)
+    def value(self, collective: str, library: str, size: int, metric: str,
+              of: str) -> float | None:
+        """`of`: which field of Spread."""
+        spread = self.spreads.get((collective, library, size, metric))
+        return getattr(spread, of) if spread else None
+
+    def cell(self, collective: str, library: str, size: int, metric: str, of: str) -> str:
+        """With a mark where a round had no or a wrong result."""
+        value = self.value(collective, library, size, metric, of)
         mark = " WRONG" if (collective, library, size) in self._wrong else ""
         trouble = self._troubled.get((collective, library, size), "")
-        if median is None:
+        if value is None:
             return trouble or NONE
-        return figure(median) + mark + (f" ({trouble})" if trouble else "")
+        return figure(value) + mark + (f" ({trouble})" if trouble else "")
 
     def has(self, collective: str, library: str) -> bool:
         return (collective, library) not in self._not_offered
@@ -116,7 +127,7 @@ class Summary:
         with open(path, "w", newline="", encoding="utf-8") as file:
             out = csv.writer(file, lineterminator="\n")
             out.writerow(head + [f"{metric}_{of}" for metric in METRICS
-                                 for of in ("median", "min", "max")]
+                                 for of in ("median", "min", "max", "quarter")]
                          + ["bus_gb_s_median", "bus_gb_s_min", "bus_gb_s_max"])
             for collective, library, size in sorted(self.rounds, key=self._place):
                 row = [collective, where, ranks, tensors, size, library, int(library in self.limits),
@@ -124,7 +135,8 @@ class Summary:
                        int((collective, library, size) in self._wrong)]
                 for metric in METRICS:
                     spread = self.spreads[collective, library, size, metric]
-                    row += [f"{v:.6g}" for v in (spread.median, spread.least, spread.most)]
+                    row += [f"{v:.6g}" for v in (spread.median, spread.least, spread.most,
+                                               spread.quarter)]
                 time = self.spreads[collective, library, size, "back_to_back_us"]
                 bus = tensors * size * bus_factor(collective, ranks) * 1e-3
                 row += [f"{bus / v:.6g}" for v in (time.median, time.most, time.least)]
@@ -136,7 +148,7 @@ def figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def table(summary: Summary, collective: str, metric: str) -> list[str]:
+def table(summary: Summary, collective: str, metric: str, of: str = "median") -> list[str]:
     """A line for each size; our columns, the others', the limits', and how they compare."""
     here = [lib for lib in summary.libraries if summary.has(collective, lib)]
     ours = [lib for lib in OURS if lib in here]
@@ -153,13 +165,13 @@ def table(summary: Summary, collective: str, metric: str) -> list[str]:
         if metric == PER_BYTE and size < LARGE:
             continue
 
-        def medians(libraries: list[str]) -> dict[str, float]:
-            found = {lib: summary.median(collective, lib, size, metric) for lib in libraries}
+        def values(libraries: list[str]) -> dict[str, float]:
+            found = {lib: summary.value(collective, lib, size, metric, of) for lib in libraries}
             return {lib: value for lib, value in found.items() if value is not None}
 
-        line = [name_of(size)] + [summary.cell(collective, lib, size, metric) for lib in head[1:]
+        line = [name_of(size)] + [summary.cell(collective, lib, size, metric, of) for lib in head[1:]
                                   if lib in here]
-        mine, theirs, least = medians(ours), medians(others), medians(limits)
+        mine, theirs, least = values(ours), values(others), values(limits)
         if others:
             best = min(theirs, key=theirs.get) if theirs else NONE
             line.append(best)
@@ -209,6 +221,9 @@ def markdown(account: Account, summary: Summary, results: Results) -> str:
     for collective in summary.collectives:
         for metric, title in METRICS.items():
             lines += ["", f"## {collective}. {title}", "", *table(summary, collective, metric)]
+            if metric == "latency_us" and max(summary.rounds.values(), default=0) >= FOR_QUARTERS:
+                lines += ["", f"## {collective}. Latency, of the quicker quarter of the rounds", "",
+                          *table(summary, collective, metric, "quarter")]
     lines += ["", "## What was measured", "", *_markdown(
         ["library", "version", "settings"], [list(library) for library in account.libraries],
         right=False)]

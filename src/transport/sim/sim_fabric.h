@@ -70,6 +70,10 @@ struct SimOptions {
   bool get_beats_copies = true;
   /// False for memory that shall have no key ("staged"); empty: all memory has one.
   std::function<bool(const MemoryView&)> can_register = {};
+  /// What Endpoint::keeps_lines says on a rank, asked each time; empty: false.
+  std::function<bool(int rank)> keeps_lines = {};
+  /// Told of each put of data: the rank that makes it, and where it goes.
+  std::function<void(int rank, const RemoteAddress& target)> on_put = {};
 };
 
 class SimFabric {

@@ -80,6 +80,8 @@ class SimEndpoint final : public Endpoint {
     check_peer();
     check_lane(lane);
     if (ours().unplaced >= core_->options().queue_depth * core_->parts_of_a_put()) return false;
+    const SimOptions& options = core_->options();
+    if (options.on_put && !source.empty()) options.on_put(ours().rank, target);
     core_->post_put(link_, side_, lane, source, target);
     return true;
   }
@@ -106,6 +108,11 @@ class SimEndpoint final : public Endpoint {
     check();
     if (!maps() || remote.key == kNoKey) return nullptr;
     return require(core_->find(theirs().rank, remote, length), remote, length);
+  }
+
+  bool keeps_lines() const override {
+    const auto& asked = core_->options().keeps_lines;
+    return asked && asked(ours().rank);
   }
 
   bool can_get() const override { return core_->options().gettable && near(); }
