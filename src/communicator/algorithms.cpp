@@ -56,7 +56,7 @@ collectives::Policy CommunicatorCore::make_policy() const {
               tuning.applied_to(built_in_parameters(shared ? WireNumber::shm : between, between)),
           .rules = tuning.rules,
           .eager_bytes = std::min(config_.eager_bytes, eager.block),
-          .eager_piece_bytes = eager.piece,
+          .eager_piece_bytes = eager.piece_for(roster_.most_ranks_per_core()),
           .algorithm = config_.algorithm,
           .segment_bytes = config_.segment_bytes,
           .lanes = config_.lanes};

@@ -26,6 +26,12 @@ struct EagerBytes {
   std::size_t block = 0;
   std::size_t piece = 0;  ///< of blocks that are cut (collectives::Grain)
 
+  /// Of pieces where so many ranks share a core: whoever waits for an announcement there waits for
+  /// others' turns, so that messages are worth more.
+  [[nodiscard]] std::size_t piece_for(int ranks_per_core) const {
+    return ranks_per_core > 1 ? block : piece;
+  }
+
   /// What both can.
   [[nodiscard]] EagerBytes with(const EagerBytes& other) const {
     return {std::min(block, other.block), std::min(piece, other.piece)};

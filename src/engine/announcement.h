@@ -116,19 +116,19 @@ struct Announcement {
   bool likes_to_keep = true;        ///< in the next operation, if the receiver does too
 
   void write(std::byte (&to)[kAnnouncementBytes]) const {
-    const std::uint64_t values[kWords] = {input.address,
-                                          input.key,
-                                          output.address,
-                                          output.key,
-                                          scratch.address,
-                                          scratch.key,
-                                          turn_stride,
-                                          shadow_offset,
-                                          turns,
-                                          given,
-                                          got,
-                                          (keeps ? kKeeps : 0) | (in_place ? kInPlace : 0) |
-                                              (likes_to_keep ? kLikesToKeep : 0)};
+    const std::uint64_t values[kWords] = {
+        input.address,
+        input.key,
+        output.address,
+        output.key,
+        scratch.address,
+        scratch.key,
+        turn_stride,
+        shadow_offset,
+        turns,
+        given,
+        got,
+        (keeps ? kKeeps : 0) | (in_place ? kInPlace : 0) | (likes_to_keep ? kLikesToKeep : 0)};
     for (std::size_t i = 0; i < kWords; ++i) {
       const std::uint64_t v = network_order(values[i]);
       std::memcpy(to + 8 * i, &v, 8);

@@ -62,22 +62,36 @@ void Engine::resubmit(const std::shared_ptr<Operation>& operation) {
 
 Operation& Engine::submit_blocking(const Call& call, const Buffers& buffers) {
   blocking_->reset(plan_for(call), next_sequence_++, buffers);
-  enqueue(blocking_);
+  // The queue owns nothing of it, and so need not count its owners.
+  std::shared_ptr<Operation> borrowed(std::shared_ptr<Operation>(), blocking_.get());
+  if (first_ != nullptr || failure_) [[unlikely]] {
+    enqueue(std::move(borrowed));
+  } else {
+    append(std::move(borrowed));
+  }
   return *blocking_;
 }
 
 void Engine::enqueue(std::shared_ptr<Operation> operation) {
-  const Call& call = operation->call();
-  vitals_.enter(operation->sequence_, call);
-  history_.submit(operation->sequence_, call, first_ == nullptr);
+  record(*operation, first_ == nullptr);
   if (failure_) {
     history_.finish(operation->sequence_, Error::kNoRank, Outcome::failed, false);
     operation->fail(Error(failure_->code(), failure_->what(), where(*operation, failure_->peer())));
     return;
   }
+  append(std::move(operation));
+}
+
+void Engine::append(std::shared_ptr<Operation> operation) {
   Operation* const added = operation.get();
   (first_ == nullptr ? first_ : last_->next_) = std::move(operation);
   last_ = added;
+}
+
+void Engine::record(Operation& operation, bool first) {
+  operation.recorded_ = true;
+  vitals_.enter(operation.sequence_, operation.call());
+  history_.submit(operation.sequence_, operation.call(), first);
 }
 
 // --- progress ------------------------------------------------------------------------------------
@@ -108,6 +122,9 @@ bool Engine::poll(Nanoseconds now) {
 bool Engine::advance(Operation& operation) {
   bool moved = false;
   if (operation.phase_ == Phase::linking) {
+    // What a peer waits for goes first: small calls are recorded when their messages are on the
+    // way.
+    if (!operation.recorded_ && operation.plan_ != linked_plan_) record(operation, true);
     if (!link(operation)) return false;
     moved = true;
   }
@@ -225,6 +242,7 @@ void Engine::fail(const Error& error) {
   if (!failure_) failure_ = error;
   for (; first_ != nullptr; first_ = std::move(first_->next_)) {
     Operation* const operation = first_.get();
+    if (!operation->recorded_) record(*operation, true);
     history_.finish(operation->sequence_, operation->waiting_for_, Outcome::failed, false);
     operation->input_region_ = nullptr;
     operation->output_region_ = nullptr;

@@ -146,6 +146,9 @@ class Engine {
 
   const std::shared_ptr<const Plan>& plan_for(const Call& call);
   void enqueue(std::shared_ptr<Operation> operation);
+  void append(std::shared_ptr<Operation> operation);
+  /// Puts a call down in the history and the vitals, once.
+  void record(Operation& operation, bool first);
   Edge& edge(int peer) {
     const auto& slot = edges_[static_cast<std::size_t>(peer)];
     return slot != nullptr ? *slot : new_edge(peer);

@@ -82,6 +82,7 @@ class Operation final : public Completion {
     lanes_.clear();
     waiting_for_ = Error::kNoRank;
     staged_output_ = false;
+    recorded_ = false;
     error_.reset();
     finished_.store(false, std::memory_order_relaxed);
   }
@@ -104,6 +105,7 @@ class Operation final : public Completion {
   const std::byte* input_ = nullptr;
   std::byte* output_ = nullptr;
   bool staged_output_ = false;
+  bool recorded_ = false;  ///< in the history and the vitals
   /// No peer writes there any more when the operation has ended: it was announced for this one.
   std::byte* scratch_ = nullptr;
   std::shared_ptr<Operation> next_;  ///< in the queue

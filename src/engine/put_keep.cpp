@@ -8,10 +8,10 @@
 //
 // Endpoints know whether it pays, from how long their own stores take. Since a store goes into the
 // other end's scratch, both ends must do the same: if one of them went back to laps alone, its own
-// stores would still go to the same lines. So a rank says in each announcement whether it would like
-// to keep (its own endpoints do), and keeps if it likes to and all peers of the operation said so
-// when they were last heard. What they said then may have changed since: an edge keeps if both of
-// its ends do.
+// stores would still go to the same lines. So a rank says in each announcement whether it would
+// like to keep (its own endpoints do), and keeps if it likes to and all peers of the operation said
+// so when they were last heard. What they said then may have changed since: an edge keeps if both
+// of its ends do.
 #include "engine/put_run.h"
 
 namespace paceline::engine {

@@ -76,7 +76,7 @@ Policy policy_of(const Question& question) {
           .parameters = tuning.applied_to(built_in_parameters(question.wire, question.between)),
           .rules = tuning.rules,
           .eager_bytes = std::min(config.eager_bytes, eager.block),
-          .eager_piece_bytes = eager.piece,
+          .eager_piece_bytes = eager.piece_for(question.ranks_per_core),
           .algorithm = config.algorithm,
           .segment_bytes = config.segment_bytes,
           .lanes = config.lanes};
