@@ -174,6 +174,23 @@ TEST(Hosts, SegmentsAreThoseOfTheWires) {
   EXPECT_EQ(plan.peers(), (std::vector{1, 2, 4}));
 }
 
+// A block in one message needs no announcement; its pieces, whose sums come back, may be shorter.
+TEST(Messages, CarryLongerBlocksThanPieces) {
+  PlanOptions options;
+  options.size = 2;
+  options.eager_bytes = 4096;
+  options.eager_piece_bytes = 2048;
+  const auto eager = [&](Algorithm algorithm, std::size_t bytes) {
+    return Plan(all_reduce(algorithm, bytes / sizeof(double)), options).eager();
+  };
+  EXPECT_TRUE(eager(Algorithm::one_shot, 4096));
+  EXPECT_FALSE(eager(Algorithm::one_shot, 4104));
+  EXPECT_TRUE(eager(Algorithm::direct, 4096));
+  EXPECT_FALSE(eager(Algorithm::direct, 8192));
+  options.eager_piece_bytes = 4096;
+  EXPECT_TRUE(eager(Algorithm::direct, 8192));
+}
+
 /// How an output comes to be fetched.
 enum class Fetched : std::uint8_t { always, in_turns };
 
