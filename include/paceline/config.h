@@ -92,7 +92,7 @@ struct PACELINE_API Config {
   std::string tuning;
   /// Up to this many bytes travel as messages, without being announced first, 0..131072; where
   /// ranks are linked by shared memory or RDMA, 4096 at most, and in shared memory 2048 of what an
-  /// algorithm cuts into pieces. PACELINE_EAGER_BYTES.
+  /// algorithm cuts into pieces, unless ranks share cores. PACELINE_EAGER_BYTES.
   std::size_t eager_bytes = 131072;
   /// Bytes of one rank's share in one turn of the pipeline, 4 KiB..16 MiB, a multiple of 64. 0:
   /// chosen for each call, like the algorithm. PACELINE_SEGMENT_BYTES.

@@ -258,7 +258,7 @@ constexpr std::array kVariables = {
     Variable{"PACELINE_EAGER_BYTES", "eager_bytes", "0..131072",
              "Up to this many bytes travel as messages, without being announced first; where ranks "
              "are linked by shared memory or RDMA, 4096 at most, and in shared memory 2048 of what "
-             "an algorithm cuts into pieces.",
+             "an algorithm cuts into pieces, unless ranks share cores.",
              [](C& c, Text t) { return read_number<std::size_t>(c.eager_bytes, t); },
              [](const C& c) { return c.eager_bytes <= kMaxEagerBytes; },
              [](const C& c) { return std::to_string(c.eager_bytes); }},

@@ -37,7 +37,7 @@ bool EagerRun::advance() {
         taken = send(step, nullptr);
         break;
       case StepKind::wait:
-        if (!operation_.recorded_) engine_.record(operation_, true);
+        engine_.record_first(operation_);
         if (step.straight_into != EagerStep::kCopied) {
           taken = combine_straight(step, program.steps[at + 1]);
           if (taken) ++at;  // two steps in one
@@ -52,12 +52,12 @@ bool EagerRun::advance() {
         break;
     }
     if (!taken) {
-      if (!operation_.recorded_) engine_.record(operation_, true);
+      engine_.record_first(operation_);
       operation_.waiting_for_ = step.peer;
       return at != before;
     }
   }
-  if (!operation_.recorded_) engine_.record(operation_, true);
+  engine_.record_first(operation_);
   operation_.phase_ = Phase::flushing;
   return true;
 }

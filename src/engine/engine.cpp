@@ -124,7 +124,7 @@ bool Engine::advance(Operation& operation) {
   if (operation.phase_ == Phase::linking) {
     // What a peer waits for goes first: small calls are recorded when their messages are on the
     // way.
-    if (!operation.recorded_ && operation.plan_ != linked_plan_) record(operation, true);
+    if (operation.plan_ != linked_plan_) record_first(operation);
     if (!link(operation)) return false;
     moved = true;
   }
@@ -242,7 +242,7 @@ void Engine::fail(const Error& error) {
   if (!failure_) failure_ = error;
   for (; first_ != nullptr; first_ = std::move(first_->next_)) {
     Operation* const operation = first_.get();
-    if (!operation->recorded_) record(*operation, true);
+    record_first(*operation);
     history_.finish(operation->sequence_, operation->waiting_for_, Outcome::failed, false);
     operation->input_region_ = nullptr;
     operation->output_region_ = nullptr;

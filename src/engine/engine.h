@@ -147,8 +147,12 @@ class Engine {
   const std::shared_ptr<const Plan>& plan_for(const Call& call);
   void enqueue(std::shared_ptr<Operation> operation);
   void append(std::shared_ptr<Operation> operation);
-  /// Puts a call down in the history and the vitals, once.
+  /// Puts a call down in the history and the vitals.
   void record(Operation& operation, bool first);
+  /// The first of the queue, unless that has been done.
+  void record_first(Operation& operation) {
+    if (!operation.recorded_) record(operation, true);
+  }
   Edge& edge(int peer) {
     const auto& slot = edges_[static_cast<std::size_t>(peer)];
     return slot != nullptr ? *slot : new_edge(peer);
