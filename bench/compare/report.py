@@ -169,8 +169,8 @@ def table(summary: Summary, collective: str, metric: str, of: str = "median") ->
             found = {lib: summary.value(collective, lib, size, metric, of) for lib in libraries}
             return {lib: value for lib, value in found.items() if value is not None}
 
-        line = [name_of(size)] + [summary.cell(collective, lib, size, metric, of) for lib in head[1:]
-                                  if lib in here]
+        line = [name_of(size)] + [summary.cell(collective, lib, size, metric, of)
+                                  for lib in head[1:] if lib in here]
         mine, theirs, least = values(ours), values(others), values(limits)
         if others:
             best = min(theirs, key=theirs.get) if theirs else NONE

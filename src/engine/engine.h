@@ -191,7 +191,7 @@ class Engine {
   // The queue, linked through the operations themselves, so that it allocates nothing.
   std::shared_ptr<Operation> first_;
   Operation* last_ = nullptr;
-  std::shared_ptr<Operation> blocking_ = std::make_shared<Operation>();
+  std::unique_ptr<Operation> blocking_ = std::make_unique<Operation>();
   Nanoseconds now_ = 0;  ///< of this poll; 0: the caller has not looked at the clock yet
   std::uint64_t next_sequence_ = 0;
   Vitals vitals_;

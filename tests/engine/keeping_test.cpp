@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <functional>
 #include <random>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "engine/sim_world.h"
