@@ -18,10 +18,11 @@
 //                 these each lane has, which its instances use in turn; then how many elements the
 //                 sender gives to the receiver, and how many it gets from it. The last two are 0
 //                 unless blocks have a length per rank; then the input and the output are the
-//                 blocks that these two ranks exchange. The output's key may be kFetched. The
-//                 last one's bits: 0, the sender keeps what it gives, if the receiver does too
-//                 (collectives/schedule.h); 1, its input is its output; 2, it would like to
-//                 keep (put_keep.cpp).
+//                 blocks that these two ranks exchange. The output's key may be kFetched or
+//                 kFetchedIfStreamed. The last one's bits: 0, the sender keeps what it gives, if
+//                 the receiver does too (collectives/schedule.h); 1, its input is its output; 2, it
+//                 would like to keep (put_keep.cpp); 3, it stores past the caches
+//                 (Endpoint::streams).
 //                 cell: {address, key}
 //
 // Integers are in network order.
@@ -37,14 +38,17 @@
 
 namespace paceline::engine {
 
-inline constexpr std::uint8_t kMessageVersion = 5;
+inline constexpr std::uint8_t kMessageVersion = 6;
 inline constexpr std::size_t kHeaderBytes = 32;
 inline constexpr std::size_t kAnnouncementBytes = 96;
 inline constexpr std::size_t kAddressBytes = 16;
+inline constexpr std::size_t kReferenceBytes = 24;
 
 /// In place of the key of an output that peers cannot put into: its owner reads from their memory
-/// what they say is there (collectives/lowering.h). No transport gives out this key.
+/// what they say is there (collectives/lowering.h). No transport gives out these keys.
 inline constexpr std::uint64_t kFetched = ~std::uint64_t{0};
+/// The same, from peers that would store past the caches; others put into the shadow.
+inline constexpr std::uint64_t kFetchedIfStreamed = kFetched - 1;
 
 enum class MessageKind : std::uint8_t {
   eager = 1,         ///< a put's data, travelling with the header
@@ -66,6 +70,19 @@ inline transport::RemoteAddress read_address(const std::byte* from) {
   std::memcpy(words.data(), from, sizeof words);
   return {network_order(words[0]), network_order(words[1])};
 }
+
+/// What is put in place of data that its receiver fetches: where that lies, and how many bytes from
+/// there on may be fetched at once, of what further puts would name.
+using ReferenceWords = std::array<std::uint64_t, 3>;
+inline ReferenceWords to_words(const transport::RemoteAddress& a, std::uint64_t ready) {
+  return {network_order(a.address), network_order(a.key), network_order(ready)};
+}
+inline std::uint64_t read_ready(const std::byte* reference) {
+  std::uint64_t word = 0;
+  std::memcpy(&word, reference + kAddressBytes, sizeof word);
+  return network_order(word);
+}
+static_assert(sizeof(ReferenceWords) == kReferenceBytes);
 
 /// The header as the four words that it is compared and copied as.
 struct Header {
@@ -114,21 +131,23 @@ struct Announcement {
   bool keeps = false;               ///< what is given may be kept
   bool in_place = false;            ///< the input is the output
   bool likes_to_keep = true;        ///< in the next operation, if the receiver does too
+  bool streams = false;             ///< what is put into scratch goes past the caches
 
   void write(std::byte (&to)[kAnnouncementBytes]) const {
-    const std::uint64_t values[kWords] = {
-        input.address,
-        input.key,
-        output.address,
-        output.key,
-        scratch.address,
-        scratch.key,
-        turn_stride,
-        shadow_offset,
-        turns,
-        given,
-        got,
-        (keeps ? kKeeps : 0) | (in_place ? kInPlace : 0) | (likes_to_keep ? kLikesToKeep : 0)};
+    const std::uint64_t values[kWords] = {input.address,
+                                          input.key,
+                                          output.address,
+                                          output.key,
+                                          scratch.address,
+                                          scratch.key,
+                                          turn_stride,
+                                          shadow_offset,
+                                          turns,
+                                          given,
+                                          got,
+                                          (keeps ? kKeeps : 0) | (in_place ? kInPlace : 0) |
+                                              (likes_to_keep ? kLikesToKeep : 0) |
+                                              (streams ? kStreams : 0)};
     for (std::size_t i = 0; i < kWords; ++i) {
       const std::uint64_t v = network_order(values[i]);
       std::memcpy(to + 8 * i, &v, 8);
@@ -148,7 +167,8 @@ struct Announcement {
             v[10],
             (v[11] & kKeeps) != 0,
             (v[11] & kInPlace) != 0,
-            (v[11] & kLikesToKeep) != 0};
+            (v[11] & kLikesToKeep) != 0,
+            (v[11] & kStreams) != 0};
   }
 
  private:
@@ -156,6 +176,7 @@ struct Announcement {
   static constexpr std::uint64_t kKeeps = 1;
   static constexpr std::uint64_t kInPlace = 2;
   static constexpr std::uint64_t kLikesToKeep = 4;
+  static constexpr std::uint64_t kStreams = 8;
 };
 
 }  // namespace paceline::engine

@@ -149,6 +149,12 @@ bool Engine::advance(Operation& operation) {
   return moved;
 }
 
+bool Engine::beyond_caches(const Operation& operation) const {
+  const std::uint64_t touched =
+      (input_count(operation) + output_count(operation)) * size_of(operation.call().type);
+  return std::max<std::uint64_t>(touched, operation.given_.together) >= options_.streaming_bytes;
+}
+
 // Finds the endpoints, the scratch and the registrations that the operation needs.
 bool Engine::link(Operation& operation) {
   const Plan& plan = *operation.plan_;
@@ -158,6 +164,7 @@ bool Engine::link(Operation& operation) {
     operation.phase_ = Phase::running;
     return true;
   }
+  const bool beyond = beyond_caches(operation);
   bool all = true;
   bool unmapped = false;
   bool likes_to_keep = true;
@@ -170,6 +177,7 @@ bool Engine::link(Operation& operation) {
       continue;  // ask for all of them at once
     }
     unmapped |= !e.endpoint->maps();
+    e.endpoint->expect(beyond);
     likes_to_keep = likes_to_keep && e.endpoint->maps() && e.endpoint->keeps_lines();
     peers_like_to_keep = peers_like_to_keep && e.theirs.likes_to_keep;
   }

@@ -73,6 +73,12 @@ struct Edge {
   collectives::EdgeReach reach = {};
   /// The mapped outputs of this edge are filled by either end in turn (put_fetch.cpp).
   bool in_turns = false;
+  /// What was fetched last: instances of one block of the output (put_fetch.cpp).
+  struct Fetched {
+    std::uint64_t block = 0;  ///< its offset in the schedule
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+  } fetched;
   /// What is given may be kept: both ends like that.
   bool keeps = false;
   /// How often slots have been used in turn: odd, what is given is kept next. Both ends count
@@ -181,6 +187,8 @@ class Engine {
   void store(Operation& operation) const;
   [[nodiscard]] std::uint64_t input_count(const Operation& operation) const;
   [[nodiscard]] std::uint64_t output_count(const Operation& operation) const;
+  /// Whether this call, or those that are made with it, touch more than is found in a cache later.
+  [[nodiscard]] bool beyond_caches(const Operation& operation) const;
 
   PlanOptions options_;
   Nanoseconds timeout_;

@@ -119,7 +119,7 @@ class Operation final : public Completion {
   std::size_t released_ = 0;   ///< peers told that everything has been fetched from them
   std::size_t flushed_ = 0;    ///< peers that need nothing of this rank any more
   /// What puts by reference carry; a deque, since they must not move until they are flushed.
-  std::deque<AddressWords> references_;
+  std::deque<ReferenceWords> references_;
   /// Whose steps the lanes take; null: what the peer has announced decides.
   const collectives::Schedule* schedule_ = nullptr;
   std::vector<LaneState> lanes_;

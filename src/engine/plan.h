@@ -29,7 +29,7 @@ struct PlanOptions {
   std::size_t eager_piece_bytes = std::numeric_limits<std::size_t>::max();
   std::size_t segment_bytes = 128 * 1024;
   /// The shortest slice that is fetched (put_fetch.cpp): below it, a second copy costs less than a
-  /// system call that looks up pages. All ranks have the same, at least kAddressBytes.
+  /// system call that looks up pages. All ranks have the same, at least kReferenceBytes.
   std::size_t fetch_bytes = 32 * 1024;
   /// The shortest output that the two ends of an edge fill in turns (put_fetch.cpp). Of less, a
   /// core's second cache holds what a root has just written, and to load it from there takes the

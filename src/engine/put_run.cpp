@@ -31,9 +31,11 @@ RemoteAddress address_of(const std::byte* pointer, const memory::Region* region,
 /// Of all lanes: more than a machine has, and far from where sums of such numbers wrap.
 constexpr std::uint64_t kMostScratch = std::uint64_t{1} << 48;
 
-Reach reach_of(const RemoteAddress& address, bool maps) {
+/// `streams`: how the other end would put into it.
+Reach reach_of(const RemoteAddress& address, bool maps, bool streams = false) {
   if (address.key == transport::kNoKey) return Reach::staged;
   if (address.key == kFetched) return Reach::fetched;
+  if (address.key == kFetchedIfStreamed) return streams ? Reach::fetched : Reach::staged;
   return maps ? Reach::mapped : Reach::puttable;
 }
 
@@ -53,13 +55,14 @@ Announcement PutRun::describe(const Edge& edge) const {
     a.given = extents_->given_to(edge.peer);
     a.got = extents_->got_from(edge.peer);
   }
-  if (a.output.key == transport::kNoKey && fetches(edge)) a.output.key = kFetched;
+  if (a.output.key == transport::kNoKey) a.output.key = key_of_unreachable_output(edge);
   a.scratch = address_of(operation_.scratch_, engine_.scratch_.region().get(), edge.transport);
   a.turn_stride = plan.turn_stride();
   a.shadow_offset = plan.shadow_offset();
   a.turns = operation_.turns_;
   a.keeps = operation_.keeps_;
   a.likes_to_keep = operation_.likes_to_keep_;
+  a.streams = edge.endpoint->streams();
   a.in_place = operation_.input_ == operation_.output_;
   return a;
 }
@@ -111,14 +114,15 @@ void PutRun::bind(Edge& edge, const Announcement& announcement) {
   if (extents_ != nullptr) compare_lengths(edge, announcement);
   edge.theirs = announcement;
   edge.reach.my_input = reach_of(edge.ours.input, maps);
-  edge.reach.my_output = reach_of(edge.ours.output, maps);
+  edge.reach.my_output = reach_of(edge.ours.output, maps, announcement.streams);
   edge.reach.my_scratch = reach_of(edge.ours.scratch, maps);
   edge.reach.peer_input = reach_of(announcement.input, maps);
-  edge.reach.peer_output = reach_of(announcement.output, maps);
+  edge.reach.peer_output = reach_of(announcement.output, maps, edge.ours.streams);
   edge.reach.peer_scratch = reach_of(announcement.scratch, maps);
   edge.reach.shortest_fetched = shortest_fetched();
   choose_schedule(edge);
   edge.in_turns = in_turns(edge);
+  edge.fetched = {};
   agree_to_keep(edge);
   edge.input = edge.output = edge.scratch = nullptr;
   edge.bound_for = operation_.sequence_ + 1;
@@ -276,7 +280,9 @@ bool PutRun::put(const Step& step, Lane lane, std::uint64_t instance) {
     edge.endpoint->store(mine(instance).scratch + bytes(step.kept), {source, bytes(count)});
   }
   if (!lowered.carries_data || count == 0) return edge.endpoint->signal(lane);
-  if (lowered.by_reference) return put_reference(edge, step, source, lane, instance);
+  if (lowered.by_reference) {
+    return put_reference(edge, step, {source, bytes(count)}, lane, instance);
+  }
   return edge.endpoint->put(lane, {source, bytes(count)}, registration_of(edge, step.source.buffer),
                             remote(edge, step.target, lowered.into_shadow, instance));
 }
@@ -305,7 +311,7 @@ bool PutRun::wait(const Step& step, Lane lane, std::uint64_t instance) {
       copy(shadow);
       break;
     case LoweredWait::fetch:
-      if (!fetch(edge, shadow, {target, bytes(count)})) return false;
+      if (!fetch(edge, step, instance, shadow, {target, bytes(count)})) return false;
       break;
     case LoweredWait::load: {
       const std::byte* const kept = kept_by(edge, step.kept, count, instance);
@@ -449,10 +455,7 @@ bool PutRun::streams() const {
   // With more than two, others than direct pass on what they have got.
   if (call.algorithm != Algorithm::direct && engine_.options_.size > 2) return false;
   if (reduces(call.collective) && operation_.input_ == operation_.output_) return false;
-  const std::uint64_t touched =
-      bytes(engine_.input_count(operation_) + engine_.output_count(operation_));
-  return std::max<std::uint64_t>(touched, operation_.given_.together) >=
-         engine_.options_.streaming_bytes;
+  return engine_.beyond_caches(operation_);
 }
 
 bool PutRun::flushed() {

@@ -21,6 +21,8 @@ class PutRun {
   bool finish();
   /// True once the peer has announced this operation.
   bool bound(Edge& edge);
+  /// Whether what goes into outputs is stored past the caches.
+  [[nodiscard]] bool streams() const;
 
  private:
   /// Where my buffers are, or those of a peer that are mapped here. Scratch and shadow are those of
@@ -40,8 +42,13 @@ class PutRun {
   /// Tells the peers from whose memory was fetched that it may be written over.
   bool release();
   /// Reads from the peer's memory what `reference` names; false: not yet.
-  bool fetch(Edge& edge, const std::byte* reference, std::span<std::byte> target);
-  [[nodiscard]] bool fetches(const Edge& edge) const;
+  bool fetch(Edge& edge, const collectives::Step& step, std::uint64_t instance,
+             const std::byte* reference, std::span<std::byte> target);
+  /// From an instance's part of a block to the block's end, in elements; of a slice that is less
+  /// than that part, its own length.
+  [[nodiscard]] std::uint64_t rest_of_block(const Edge& edge, const collectives::Slice& slice,
+                                            std::uint64_t instance) const;
+  [[nodiscard]] std::uint64_t key_of_unreachable_output(const Edge& edge) const;
   [[nodiscard]] bool in_turns(const Edge& edge) const;
   /// What the ends can do with each other's buffers, in an instance.
   [[nodiscard]] collectives::EdgeReach reach(const Edge& edge, std::uint64_t instance) const;
@@ -61,7 +68,7 @@ class PutRun {
   const std::byte* kept_by(Edge& edge, std::uint64_t kept, std::uint64_t count,
                            std::uint64_t instance);
   [[nodiscard]] std::uint64_t shortest_fetched() const;
-  bool put_reference(Edge& edge, const collectives::Step& step, const std::byte* source,
+  bool put_reference(Edge& edge, const collectives::Step& step, ConstBytes source,
                      transport::Lane lane, std::uint64_t instance);
   void require_scratch(const Edge& edge, std::uint64_t needed, std::uint64_t given) const;
 
@@ -80,7 +87,6 @@ class PutRun {
   bool find_destinations(const collectives::Schedule& schedule, const collectives::Step& step,
                          std::uint64_t i, std::uint64_t instance, std::uint64_t count,
                          std::size_t& streamed);
-  [[nodiscard]] bool streams() const;
   bool flushed();
 
   [[nodiscard]] std::size_t bytes(std::uint64_t elements) const { return elements * element_; }

@@ -144,6 +144,11 @@ class Endpoint {
   /// Whether a line of memory that both have mapped is best written by who was the last to load it:
   /// this core has it then, as far as has been seen. May change from call to call.
   [[nodiscard]] virtual bool keeps_lines() const { return false; }
+  /// What is put and stored from here on belongs to data that caches cannot hold, or to shorter:
+  /// what streams() and keeps_lines() say is found out for each of the two.
+  virtual void expect(bool beyond_caches) { (void)beyond_caches; }
+  /// The peer gets so much that would have been put otherwise: streams() counts it as if it had.
+  virtual void skipped(std::size_t bytes) { (void)bytes; }
   /// True if get() works with this peer, and that for any memory of its process, registered or
   /// not (kNoKey).
   [[nodiscard]] virtual bool can_get() const { return false; }

@@ -102,6 +102,18 @@ TEST(StorePace, TriesTheOtherWayAgainAndWaitsLongerEachTime) {
   EXPECT_EQ(held(), StorePace::kFirstHold);
 }
 
+TEST(StorePace, WhatThePeerTakesByItselfBringsTheOtherWayNearer) {
+  StorePace pace(kLimits);
+  pace.skipped(10 * StorePace::kLongestHold);
+  EXPECT_TRUE(pace.keeps_lines());
+  puts(pace, kToStream, kSlow);
+  ASSERT_TRUE(pace.streams());
+  pace.skipped(StorePace::kFirstHold - kPut);
+  EXPECT_TRUE(pace.streams());
+  pace.skipped(kPut);
+  EXPECT_FALSE(pace.streams());
+}
+
 TEST(StorePace, WithoutALimitNothingIsStreamed) {
   const StoreLimits none = {};
   StorePace pace(none);

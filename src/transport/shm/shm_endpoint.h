@@ -70,10 +70,12 @@ class ShmEndpoint final : public Endpoint {
   bool maps() const override { return true; }
   std::byte* map(RemoteAddress remote, std::size_t length) override;
   void store(std::byte* mapped, ConstBytes source) override {
-    pace_.copy(mapped, source.data(), source.size(), core_.endpoints.size(), core_.apart());
+    pace_->copy(mapped, source.data(), source.size(), core_.endpoints.size(), core_.apart());
   }
-  bool streams() const override { return pace_.streams(); }
-  bool keeps_lines() const override { return pace_.keeps_lines(); }
+  bool streams() const override { return pace_->streams(); }
+  bool keeps_lines() const override { return pace_->keeps_lines(); }
+  void expect(bool beyond_caches) override { pace_ = &paces_[beyond_caches ? 1 : 0]; }
+  void skipped(std::size_t bytes) override { pace_->skipped(bytes); }
   bool can_get() const override { return can_get_; }
   bool get_beats_copies() const override { return can_get_ && shm::get_beats_copies(); }
   bool get(std::span<std::byte> target, RemoteAddress source) override;
@@ -124,7 +126,9 @@ class ShmEndpoint final : public Endpoint {
   std::uint64_t posted_[kMaxLanes] = {};
   std::uint64_t frames_read_ = 0;
   PeerRegions regions_;
-  StorePace pace_{store_limits()};
+  /// Of data that caches hold, and of longer, whose source takes its time.
+  StorePace paces_[2] = {StorePace(store_limits()), StorePace(store_limits())};
+  StorePace* pace_ = paces_;
 
   ShmCore& core_;
   ControlSocket socket_;

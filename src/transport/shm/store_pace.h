@@ -58,6 +58,11 @@ class StorePace {
   /// A copy of `bytes` that took so long, as streams() said.
   void took(std::size_t bytes, Ticks ticks, std::size_t links = 1);
 
+  /// The peer has taken so much by itself while streams() held.
+  void skipped(std::size_t bytes) {
+    if (streams()) took(bytes, 0);
+  }
+
   /// Shorter copies are not timed, and not streamed, but handed over (base/hand_over.h).
   static constexpr std::size_t kShortest = 4096;
   /// After so many timed copies a majority decides.

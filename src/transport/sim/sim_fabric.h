@@ -72,6 +72,12 @@ struct SimOptions {
   std::function<bool(const MemoryView&)> can_register = {};
   /// What Endpoint::keeps_lines says on a rank, asked each time; empty: false.
   std::function<bool(int rank)> keeps_lines = {};
+  /// What Endpoint::streams says on a rank, asked each time; empty: false.
+  std::function<bool(int rank)> streams = {};
+  /// Told of each Endpoint::expect on a rank.
+  std::function<void(int rank, bool beyond_caches)> on_expect = {};
+  /// Told of each get: the rank that makes it, and of how much.
+  std::function<void(int rank, std::size_t bytes)> on_get = {};
   /// Told of each put of data: the rank that makes it, and where it goes.
   std::function<void(int rank, const RemoteAddress& target)> on_put = {};
 };

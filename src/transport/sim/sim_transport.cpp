@@ -115,6 +115,16 @@ class SimEndpoint final : public Endpoint {
     return asked && asked(ours().rank);
   }
 
+  bool streams() const override {
+    const auto& asked = core_->options().streams;
+    return asked && asked(ours().rank);
+  }
+
+  void expect(bool beyond_caches) override {
+    const auto& told = core_->options().on_expect;
+    if (told) told(ours().rank, beyond_caches);
+  }
+
   bool can_get() const override { return core_->options().gettable && near(); }
   bool get_beats_copies() const override { return can_get() && core_->options().get_beats_copies; }
 
@@ -122,6 +132,7 @@ class SimEndpoint final : public Endpoint {
     check();
     if (!can_get()) return false;
     if (target.empty()) return true;
+    if (core_->options().on_get) core_->options().on_get(ours().rank, target.size());
     if (source.key == kNoKey) {
       // All ranks are this process; the kernel knows which addresses are memory.
       iovec into{target.data(), target.size()};
