@@ -24,7 +24,7 @@ TEST(Header, HasTheseBytes) {
   const Call call{
       Collective::all_reduce, DataType::float32, ReduceOp::sum, Algorithm::direct, 5, 258};
   const Header header = Header::make(MessageKind::announcement, 64, 7, 0x0102030405060708u, call);
-  const unsigned char expected[kHeaderBytes] = {5, 2, 0, 64, 0, 0, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8,
+  const unsigned char expected[kHeaderBytes] = {6, 2, 0, 64, 0, 0, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8,
                                                 1, 1, 1, 3,  0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 1, 2};
   EXPECT_EQ(std::memcmp(header.words, expected, kHeaderBytes), 0);
   EXPECT_EQ(header.version(), kMessageVersion);
@@ -35,7 +35,7 @@ TEST(Header, HasTheseBytes) {
 }
 
 TEST(Announcement, SurvivesTheWire) {
-  const Announcement a{{1, 2}, {3, 4}, {5, 6}, 7, 8, 9, 10, 11, false, true, false};
+  const Announcement a{{1, 2}, {3, 4}, {5, 6}, 7, 8, 9, 10, 11, false, true, false, true};
   std::byte bytes[kAnnouncementBytes];
   a.write(bytes);
   const Announcement b = Announcement::read(bytes);
@@ -50,7 +50,16 @@ TEST(Announcement, SurvivesTheWire) {
   EXPECT_FALSE(b.keeps);
   EXPECT_TRUE(b.in_place);
   EXPECT_FALSE(b.likes_to_keep);
+  EXPECT_TRUE(b.streams);
   EXPECT_EQ(bytes[7], std::byte{1});
+}
+
+TEST(Reference, SurvivesTheWire) {
+  const ReferenceWords words = to_words({0x1234, 5}, 678);
+  const auto* bytes = reinterpret_cast<const std::byte*>(words.data());
+  EXPECT_EQ(read_address(bytes), (transport::RemoteAddress{0x1234, 5}));
+  EXPECT_EQ(read_ready(bytes), 678u);
+  EXPECT_EQ(bytes[7], std::byte{0x34});
 }
 
 TEST(Waiter, GivesTheCoreAwayInEveryTurnOnceSpinningIsOver) {
