@@ -11,8 +11,8 @@ namespace paceline::memory {
 enum class Stores : std::uint8_t { ordinary, streaming };
 
 /// From how many bytes on streaming is worth it, of all that a rank reads and writes in a call:
-/// half of the last cache. Measured with one of 32 MiB; nowhere (the largest number) if there is
-/// none.
+/// a third of the last cache. Measured with one of 32 MiB (docs/performance.md); nowhere (the
+/// largest number) if there is none.
 std::size_t streaming_pays_from();
 
 }  // namespace paceline::memory
