@@ -21,8 +21,6 @@ class PutRun {
   bool finish();
   /// True once the peer has announced this operation.
   bool bound(Edge& edge);
-  /// Whether what goes into outputs is stored past the caches.
-  [[nodiscard]] bool streams() const;
 
  private:
   /// Where my buffers are, or those of a peer that are mapped here. Scratch and shadow are those of
@@ -87,6 +85,7 @@ class PutRun {
   bool find_destinations(const collectives::Schedule& schedule, const collectives::Step& step,
                          std::uint64_t i, std::uint64_t instance, std::uint64_t count,
                          std::size_t& streamed);
+  [[nodiscard]] bool streams() const;
   bool flushed();
 
   [[nodiscard]] std::size_t bytes(std::uint64_t elements) const { return elements * element_; }
