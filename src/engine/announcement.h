@@ -45,7 +45,7 @@ inline constexpr std::size_t kAddressBytes = 16;
 inline constexpr std::size_t kReferenceBytes = 24;
 
 /// In place of the key of an output that peers cannot put into: its owner reads from their memory
-/// what they say is there (collectives/lowering.h). No transport gives out these keys.
+/// what they say is there (collectives/lowering.h). No transport gives out this key or the next.
 inline constexpr std::uint64_t kFetched = ~std::uint64_t{0};
 /// The same, from peers that would store past the caches; others put into the shadow.
 inline constexpr std::uint64_t kFetchedIfStreamed = kFetched - 1;

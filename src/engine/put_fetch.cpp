@@ -1,6 +1,9 @@
 // Outputs whose owner fetches what it is given (collectives/lowering.h): the put carries where the
 // source lies, the wait reads it from there.
 //
+// What is an input is ready from the beginning, so the put also says how much of its block follows,
+// and the receiver gets as much as it may at once; the puts of that find that it has been fetched.
+//
 // Mapped outputs, too, where one end of an edge gives and the other receives: in every other
 // instance the receiver loads what in the others the giver stores, so that both copy half.
 //

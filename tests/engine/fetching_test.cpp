@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <random>
 #include <string>
@@ -18,12 +17,10 @@ using transport::SimOptions;
 
 constexpr std::size_t kSegment = 512;
 
-/// One host, where callers' memory can be read and nothing else.
-SimOptions plain_memory(int ranks) {
-  SimOptions sim;
-  sim.ranks = sim.ranks_per_host = ranks;
-  sim.mappable = sim.gettable = true;
-  sim.can_register = [](const transport::MemoryView& view) { return view.shareable_fd >= 0; };
+/// One host, where callers' memory can be read and not mapped.
+SimOptions readable_memory(int ranks) {
+  SimOptions sim = plain_memory(ranks);
+  sim.gettable = true;
   return sim;
 }
 
@@ -82,7 +79,7 @@ TEST_P(FetchedAhead, OneCallGetsAllThatIsReady) {
   for (const int ranks : {2, 3}) {
     for (int lanes = 1; lanes <= 4; ++lanes) {
       std::map<int, std::vector<std::size_t>> gets;
-      SimOptions sim = plain_memory(ranks);
+      SimOptions sim = readable_memory(ranks);
       sim.on_get = [&](int rank, std::size_t bytes) { gets[rank].push_back(bytes); };
       PlanOptions plan = small_segments();
       plan.lanes = lanes;
@@ -107,7 +104,7 @@ TEST(Fetched, InWhateverOrderItComes) {
   for (const Collective collective :
        {Collective::all_gather, Collective::all_to_all, Collective::broadcast}) {
     for (unsigned seed = 1; seed <= 20; ++seed) {
-      SimOptions sim = plain_memory(2 + static_cast<int>(seed % 3));
+      SimOptions sim = readable_memory(2 + static_cast<int>(seed % 3));
       sim.seed = seed;
       sim.extra_delay = 50'000;
       sim.reorder = true;
@@ -127,7 +124,7 @@ TEST(Fetched, InWhateverOrderItComes) {
 // Where two copies are quicker otherwise, only from those whose stores go past the caches.
 TEST(Fetched, FromThoseThatStream) {
   std::map<int, int> gets;
-  SimOptions sim = plain_memory(2);
+  SimOptions sim = readable_memory(2);
   sim.get_beats_copies = false;
   sim.streams = [](int rank) { return rank == 1; };
   sim.on_get = [&](int rank, std::size_t) { ++gets[rank]; };
@@ -139,7 +136,7 @@ TEST(Fetched, FromThoseThatStream) {
 TEST(Fetched, ChangesOfMindHarmNothing) {
   for (unsigned seed = 1; seed <= 10; ++seed) {
     std::mt19937 random(seed);
-    SimOptions sim = plain_memory(2 + static_cast<int>(seed % 3));
+    SimOptions sim = readable_memory(2 + static_cast<int>(seed % 3));
     sim.seed = seed;
     sim.extra_delay = 5000;
     sim.reorder = true;
@@ -158,10 +155,10 @@ TEST(Fetched, ChangesOfMindHarmNothing) {
   }
 }
 
-// How long data is best stored says nothing of shorter data, so the wire is told which follows.
+// What is best for long data says nothing of shorter data, so the wire is told which follows.
 TEST(Expecting, DataThatCachesCannotHoldIsTold) {
   std::vector<bool> told;
-  SimOptions sim = plain_memory(2);
+  SimOptions sim = readable_memory(2);
   sim.on_expect = [&](int rank, bool beyond_caches) {
     if (rank == 0) told.push_back(beyond_caches);
   };

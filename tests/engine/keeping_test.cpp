@@ -17,15 +17,6 @@ namespace {
 using transport::RemoteAddress;
 using transport::SimOptions;
 
-/// One host, where callers' memory cannot be mapped and scratch can.
-SimOptions plain_memory(int ranks) {
-  SimOptions sim;
-  sim.ranks = sim.ranks_per_host = ranks;
-  sim.mappable = true;
-  sim.can_register = [](const transport::MemoryView& view) { return view.shareable_fd >= 0; };
-  return sim;
-}
-
 std::int32_t value(int call, int rank, std::size_t i) {
   return static_cast<std::int32_t>(i % 1009) * (rank + 1) + call;
 }

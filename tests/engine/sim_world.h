@@ -17,6 +17,15 @@
 
 namespace paceline::engine {
 
+/// One host, where callers' memory cannot be mapped and scratch can.
+inline transport::SimOptions plain_memory(int ranks) {
+  transport::SimOptions sim;
+  sim.ranks = sim.ranks_per_host = ranks;
+  sim.mappable = true;
+  sim.can_register = [](const transport::MemoryView& view) { return view.shareable_fd >= 0; };
+  return sim;
+}
+
 class SimWorld {
  public:
   SimWorld(const transport::SimOptions& sim, PlanOptions plan, Nanoseconds timeout = 100 * kSecond)

@@ -40,7 +40,8 @@ struct StoreLimits {
 /// Of this machine, measured once, in 0.1 ms. Any thread.
 const StoreLimits& store_limits();
 
-/// One for each direction of a link. Threads: the owner of progress only.
+/// One for each direction of a link and each kind of data (Endpoint::expect). Threads: the owner of
+/// progress only.
 class StorePace {
  public:
   explicit StorePace(const StoreLimits& limits) : limits_(limits) {}
