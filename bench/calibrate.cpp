@@ -69,6 +69,13 @@ constexpr Experiment kBetweenTwo[] = {
     {Collective::all_reduce, Algorithm::direct, 0, kLargest},
     {Collective::all_gather, Algorithm::direct, 0, 512 << 10},
 };
+// gamma: a rank by itself copies. All others that tell of it move as many bytes as they combine or
+// copy, so that a disturbed time or two could give one parameter's share to the other.
+constexpr Experiment kAlone[] = {
+    {Collective::all_reduce, Algorithm::ring, 0, 64 << 10},
+    {Collective::all_reduce, Algorithm::ring, 0, 512 << 10},
+    {Collective::all_reduce, Algorithm::ring, 0, kLargest},
+};
 constexpr Experiment kBetweenAll[] = {
     // post: a message to everybody.
     {Collective::all_to_all, Algorithm::direct, kEager, 8},
@@ -152,9 +159,10 @@ class Runner {
 /// A communicator of some of the ranks that runs as an experiment wants; the other ranks have none.
 class Group {
  public:
-  Group(const Config& base, const Experiment& e, bool member)
+  /// `color` as for split: ranks of one color measure together, those below 0 do not.
+  Group(const Config& base, const Experiment& e, int color)
       : algorithm_(e.algorithm), eager_bytes_(e.eager_bytes), world_(world_for(base, e)) {
-    part_ = world_.split(member ? 0 : -1, 0);
+    part_ = world_.split(color, 0);
     if (part_) runner_.emplace(*part_);
   }
   ~Group() {
@@ -194,17 +202,17 @@ class Group {
   std::optional<Runner> runner_;
 };
 
-/// Times the experiments among the ranks with `member`; what others get is empty.
-std::vector<Sample> measure(const Config& base, std::span<const Experiment> experiments,
-                            bool member, bool mapped) {
+/// Times the experiments among the ranks of one `color`; what those below 0 get is empty.
+std::vector<Sample> measure(const Config& base, std::span<const Experiment> experiments, int color,
+                            bool mapped) {
   std::vector<Sample> samples;
   std::unique_ptr<Group> group;
   for (const Experiment& e : experiments) {
     if (!group || !group->suits(e)) {
       group.reset();  // before the next one stands
-      group = std::make_unique<Group>(base, e, member);
+      group = std::make_unique<Group>(base, e, color);
     }
-    if (!member) continue;
+    if (color < 0) continue;
     const Layout layout{.ranks = group->size(), .hosts = 1, .mapped = mapped};
     samples.push_back(sample_of(e, layout, group->nanoseconds(e)));
   }
@@ -253,11 +261,14 @@ Level fit_level(const Config& base, int rank, const std::vector<int>& members, b
     const auto end = members.begin() + static_cast<std::ptrdiff_t>(first);
     return std::find(members.begin(), end, rank) != end;
   };
-  std::vector<Sample> samples = measure(base, kBetweenTwo, within(2), shared);
-  if (members.size() > 2) {
-    const std::vector<Sample> more = measure(base, kBetweenAll, within(members.size()), shared);
+  std::vector<Sample> samples;
+  const auto add = [&](std::span<const Experiment> experiments, int color) {
+    const std::vector<Sample> more = measure(base, experiments, color, shared);
     samples.insert(samples.end(), more.begin(), more.end());
-  }
+  };
+  add(kAlone, within(2) ? rank : -1);
+  add(kBetweenTwo, within(2) ? 0 : -1);
+  if (members.size() > 2) add(kBetweenAll, within(members.size()) ? 0 : -1);
   return {fit(samples, kParameters), true};
 }
 

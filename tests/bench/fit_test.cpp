@@ -43,6 +43,17 @@ TEST(Fit, NothingIsNegative) {
   EXPECT_LT(found[1], 2);
 }
 
+// Fitted freely, the first of these comes out negative, and the second one is only large beside it.
+TEST(Fit, WhatLooksNegativeAtFirstMayNotBe) {
+  const std::vector<Sample> samples = {
+      {{1, 2, 2}, 1}, {{2, 3, 1}, 4}, {{1, 2, 1}, 4}, {{3, 3, 0}, 4}};
+  const std::vector<double> found = fit(samples, 3);
+  // Of relative errors with the first alone: slope 2.5 over square 1.875.
+  EXPECT_NEAR(found[0], 2.5 / 1.875, 1e-9);
+  EXPECT_EQ(found[1], 0);
+  EXPECT_EQ(found[2], 0);
+}
+
 TEST(Fit, WhatWasNotMeasuredIsZero) {
   const std::vector<double> found = fit({{{2, 0}, 10}, {{4, 0}, 20}}, 2);
   EXPECT_NEAR(found[0], 5, 1e-9);
