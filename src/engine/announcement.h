@@ -71,16 +71,16 @@ inline transport::RemoteAddress read_address(const std::byte* from) {
   return {network_order(words[0]), network_order(words[1])};
 }
 
-/// What is put in place of data that its receiver fetches: where that lies, and how many bytes from
-/// there on may be fetched at once, of what further puts would name.
+/// What is put in place of data that its receiver fetches: where that lies, and whether all of its
+/// block is ready, before it and behind it, of which other puts would tell.
 using ReferenceWords = std::array<std::uint64_t, 3>;
-inline ReferenceWords to_words(const transport::RemoteAddress& a, std::uint64_t ready) {
-  return {network_order(a.address), network_order(a.key), network_order(ready)};
+inline ReferenceWords to_words(const transport::RemoteAddress& a, bool whole_block) {
+  return {network_order(a.address), network_order(a.key), network_order(whole_block ? 1 : 0)};
 }
-inline std::uint64_t read_ready(const std::byte* reference) {
+inline bool read_whole_block(const std::byte* reference) {
   std::uint64_t word = 0;
   std::memcpy(&word, reference + kAddressBytes, sizeof word);
-  return network_order(word);
+  return network_order(word) != 0;
 }
 static_assert(sizeof(ReferenceWords) == kReferenceBytes);
 

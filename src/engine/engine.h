@@ -73,11 +73,10 @@ struct Edge {
   collectives::EdgeReach reach = {};
   /// The mapped outputs of this edge are filled by either end in turn (put_fetch.cpp).
   bool in_turns = false;
-  /// What was fetched last: instances of one block of the output (put_fetch.cpp).
+  /// How far a block of the output has been fetched (put_fetch.cpp).
   struct Fetched {
     std::uint64_t block = 0;  ///< its offset in the schedule
-    std::uint64_t begin = 0;
-    std::uint64_t end = 0;
+    std::uint64_t end = 0;    ///< the first instance that has not
   } fetched;
   /// What is given may be kept: both ends like that.
   bool keeps = false;

@@ -1,8 +1,9 @@
 // Outputs whose owner fetches what it is given (collectives/lowering.h): the put carries where the
 // source lies, the wait reads it from there.
 //
-// What is an input is ready from the beginning, so the put also says how much of its block follows,
-// and the receiver gets as much as it may at once; the puts of that find that it has been fetched.
+// An input is ready from the beginning, and so is what a root broadcasts. There the put also says
+// that all of the block is, and the receiver gets as much as it may at once; the puts of that find
+// that it has been fetched.
 //
 // Mapped outputs, too, where one end of an edge gives and the other receives: in every other
 // instance the receiver loads what in the others the giver stores, so that both copy half.
@@ -94,27 +95,29 @@ collectives::EdgeReach PutRun::reach(const Edge& edge, std::uint64_t instance) c
   return now;
 }
 
-std::uint64_t PutRun::rest_of_block(const Edge& edge, const Slice& slice,
-                                    std::uint64_t instance) const {
+bool PutRun::is_part_of_block(const Slice& slice) const {
   const std::uint64_t segment = operation_.plan_->instance_count();
-  if (slice.offset % segment != 0 || slice.length != segment) {
-    return clipped(slice, instance, engine_.options_.rank);
-  }
-  const std::uint64_t block = extents_ == nullptr             ? operation_.call().count
-                              : slice.buffer == Buffer::input ? extents_->given_to(edge.peer)
-                                                              : extents_->got_from(edge.peer);
-  return block - instance * segment;
+  return slice.offset % segment == 0 && slice.length == segment;
 }
 
-// All of an input is there from the beginning, and none of these collectives writes there.
+// All of an input is there from the beginning, and what a root broadcasts; none of these
+// collectives writes there.
+bool PutRun::is_ready_as_a_whole(const Slice& slice) const {
+  const Call& call = operation_.call();
+  const bool is_there =
+      slice.buffer == Buffer::input ||
+      (call.collective == Collective::broadcast && call.root == engine_.options_.rank);
+  return is_there && is_part_of_block(slice);
+}
+
 bool PutRun::put_reference(Edge& edge, const Step& step, ConstBytes source, Lane lane,
                            std::uint64_t instance) {
   const transport::Registration* registration = registration_of(edge, step.source.buffer);
-  const bool all_ready = step.source.buffer == Buffer::input && !edge.in_turns;
+  const bool whole_block = !edge.in_turns && is_ready_as_a_whole(step.source);
   const ReferenceWords& reference = operation_.references_.emplace_back(
       to_words({reinterpret_cast<std::uintptr_t>(source.data()),
                 registration == nullptr ? transport::kNoKey : registration->key()},
-               all_ready ? bytes(rest_of_block(edge, step.source, instance)) : source.size()));
+               whole_block));
   if (edge.endpoint->put(lane, std::as_bytes(std::span(reference)), nullptr,
                          remote(edge, step.target, true, instance))) {
     edge.endpoint->skipped(source.size());
@@ -124,14 +127,12 @@ bool PutRun::put_reference(Edge& edge, const Step& step, ConstBytes source, Lane
   return false;
 }
 
-// With what is ready behind it, since a system call takes as long as it copies several KiB. Whole
-// instances at a time: their own puts come all the same, and find that they have been fetched.
+// Of a block that is ready as a whole, as much by one call as one may get, since a system call
+// takes as long as it copies several KiB. Blocks are fetched from their beginning, whichever lane's
+// turn it is, so that nothing is fetched twice: the instances' own puts come all the same, and find
+// that they have been fetched.
 bool PutRun::fetch(Edge& edge, const Step& step, std::uint64_t instance, const std::byte* reference,
                    std::span<std::byte> target) {
-  if (step.target.offset == edge.fetched.block && edge.fetched.begin <= instance &&
-      instance < edge.fetched.end) {
-    return true;
-  }
   const RemoteAddress source = read_address(reference);
   if (source.key != transport::kNoKey && edge.endpoint->maps()) {
     const std::byte* mapped = edge.endpoint->map(source, target.size());
@@ -139,16 +140,23 @@ bool PutRun::fetch(Edge& edge, const Step& step, std::uint64_t instance, const s
     engine_.scratch_.region()->kind().copy(target.data(), mapped, target.size());
     return true;
   }
+  if (!read_whole_block(reference) || !is_part_of_block(step.target)) {
+    return edge.endpoint->get(target, source);
+  }
+  if (edge.fetched.block != step.target.offset) edge.fetched = {step.target.offset, 0};
+  if (instance < edge.fetched.end) return true;
+  const std::uint64_t begin = edge.fetched.end;
   const std::uint64_t segment = bytes(operation_.plan_->instance_count());
-  const std::uint64_t ready = std::max<std::uint64_t>(
-      target.size(),
-      std::min(read_ready(reference), bytes(rest_of_block(edge, step.target, instance))));
-  const std::uint64_t instances =
-      std::clamp<std::uint64_t>(kAtOnce / segment, 1, (ready + segment - 1) / segment);
-  if (!edge.endpoint->get({target.data(), std::min(ready, instances * segment)}, source)) {
+  const std::uint64_t end = std::max(instance + 1, begin + kAtOnce / segment);
+  const std::uint64_t block =
+      bytes(extents_ == nullptr ? operation_.call().count : extents_->got_from(edge.peer));
+  const std::uint64_t before = (instance - begin) * segment;
+  if (!edge.endpoint->get(
+          {target.data() - before, std::min(block, end * segment) - begin * segment},
+          {source.address - before, source.key})) {
     return false;
   }
-  edge.fetched = {step.target.offset, instance, instance + instances};
+  edge.fetched.end = end;
   return true;
 }
 

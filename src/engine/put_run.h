@@ -42,10 +42,10 @@ class PutRun {
   /// Reads from the peer's memory what `reference` names; false: not yet.
   bool fetch(Edge& edge, const collectives::Step& step, std::uint64_t instance,
              const std::byte* reference, std::span<std::byte> target);
-  /// From an instance's part of a block to the block's end, in elements; of a slice that is less
-  /// than that part, its own length.
-  [[nodiscard]] std::uint64_t rest_of_block(const Edge& edge, const collectives::Slice& slice,
-                                            std::uint64_t instance) const;
+  /// Whether a slice is an instance's part of a block, behind which that of the next one lies.
+  [[nodiscard]] bool is_part_of_block(const collectives::Slice& slice) const;
+  /// Of a slice of mine: whether all of its block can be fetched from the beginning.
+  [[nodiscard]] bool is_ready_as_a_whole(const collectives::Slice& slice) const;
   [[nodiscard]] std::uint64_t key_of_unreachable_output(const Edge& edge) const;
   [[nodiscard]] bool in_turns(const Edge& edge) const;
   /// What the ends can do with each other's buffers, in an instance.

@@ -55,11 +55,13 @@ TEST(Announcement, SurvivesTheWire) {
 }
 
 TEST(Reference, SurvivesTheWire) {
-  const ReferenceWords words = to_words({0x1234, 5}, 678);
-  const auto* bytes = reinterpret_cast<const std::byte*>(words.data());
-  EXPECT_EQ(read_address(bytes), (transport::RemoteAddress{0x1234, 5}));
-  EXPECT_EQ(read_ready(bytes), 678u);
-  EXPECT_EQ(bytes[7], std::byte{0x34});
+  for (const bool whole_block : {false, true}) {
+    const ReferenceWords words = to_words({0x1234, 5}, whole_block);
+    const auto* bytes = reinterpret_cast<const std::byte*>(words.data());
+    EXPECT_EQ(read_address(bytes), (transport::RemoteAddress{0x1234, 5}));
+    EXPECT_EQ(read_whole_block(bytes), whole_block);
+    EXPECT_EQ(bytes[7], std::byte{0x34});
+  }
 }
 
 TEST(Waiter, GivesTheCoreAwayInEveryTurnOnceSpinningIsOver) {
