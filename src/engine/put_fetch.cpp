@@ -39,7 +39,7 @@ std::uint64_t longest_fetched(Collective collective) {
     case Collective::all_to_all:
       return 64 * 1024 * 1024;
     case Collective::broadcast:
-      return 512 * 1024;
+      return 1024 * 1024;
     case Collective::all_reduce:
     case Collective::reduce_scatter:
     case Collective::reduce:
