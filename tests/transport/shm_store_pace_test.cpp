@@ -9,7 +9,7 @@ namespace paceline::transport::shm {
 namespace {
 
 constexpr std::size_t kPut = 64 * 1024;
-constexpr std::size_t kLines = kPut / 64;
+constexpr std::size_t kLines = StorePace::kTimed / 64;
 constexpr StoreLimits kLimits = {10, 1024 * 1024};
 constexpr Ticks kQuick = 5 * kLines;
 constexpr Ticks kSlow = 30 * kLines;

@@ -49,6 +49,13 @@ double ticks_of_a_streamed_line() {
   return static_cast<double>(shortest) / (kTrialBytes / kCacheLine);
 }
 
+// A look at each line.
+void load(const std::byte* source, std::size_t bytes) {
+  for (std::size_t at = 0; at < bytes; at += kCacheLine) {
+    asm volatile("" : : "r"(*reinterpret_cast<const volatile std::byte*>(source + at)));
+  }
+}
+
 }  // namespace
 
 const StoreLimits& store_limits() {
@@ -64,13 +71,17 @@ void StorePace::copy(std::byte* target, const std::byte* source, std::size_t byt
   if (bytes < kShortest) {
     return apart ? hand_over(target, source, bytes) : copy_bytes(target, source, bytes);
   }
-  const Ticks start = tick_clock().now();
   if (streams()) {
     stream_bytes(target, source, bytes);
-  } else {
-    copy_bytes(target, source, bytes);
+    return took(bytes, 0, links);
   }
-  took(bytes, tick_clock().now() - start, links);
+  const std::size_t timed = std::min(bytes, kTimed);
+  load(source, timed);
+  const Ticks start = tick_clock().now();
+  copy_bytes(target, source, timed);
+  const Ticks ticks = tick_clock().now() - start;
+  copy_bytes(target + timed, source + timed, bytes - timed);
+  took(bytes, ticks, links);
 }
 
 void StorePace::took(std::size_t bytes, Ticks ticks, std::size_t links) {
@@ -81,7 +92,7 @@ void StorePace::took(std::size_t bytes, Ticks ticks, std::size_t links) {
   }
   if (since_change_ * links < limits_.settle_bytes || limits_.ticks_per_line == 0) return;
   ++votes_;
-  const auto lines = static_cast<double>(bytes / kCacheLine);
+  const auto lines = static_cast<double>(std::min(bytes, kTimed) / kCacheLine);
   if (static_cast<double>(ticks) > limits_.ticks_per_line * lines) ++slow_;
   if (votes_ < kVotes) return;
   if (slow_ * 2 > votes_) return go_on();

@@ -16,9 +16,10 @@
 //   EPYC, two last caches                    18, 2.7           4.6 to 13, 2.4  0.7, 2.6
 //
 // Where two ranks run is nothing that a program is told, least of all in a virtual machine, which
-// moves. So puts are timed: when most of them, long after the last change, took longer per line
+// moves. So stores are timed: when most of them, long after the last change, took longer per line
 // than it takes to store a line past the caches and to read it from memory, the next way is taken;
-// after a while, longer each time, the one before is tried again.
+// after a while, longer each time, the one before is tried again. What is timed is the beginning of
+// each put, which is loaded first: sources that come from memory are slow whichever way they go.
 #pragma once
 
 #include <cstddef>
@@ -56,7 +57,7 @@ class StorePace {
   /// Whether lines are best written by who was the last to load them.
   [[nodiscard]] bool keeps_lines() const { return way_ == Way::kept; }
 
-  /// A copy of `bytes` that took so long, as streams() said.
+  /// A copy of `bytes`, of which the first kTimed took so long, as streams() said.
   void took(std::size_t bytes, Ticks ticks, std::size_t links = 1);
 
   /// The peer has taken so much by itself while streams() held.
@@ -66,6 +67,8 @@ class StorePace {
 
   /// Shorter copies are not timed, and not streamed, but handed over (base/hand_over.h).
   static constexpr std::size_t kShortest = 4096;
+  /// Of longer ones only the beginning is: more than what a processor's store buffers hold.
+  static constexpr std::size_t kTimed = 8192;
   /// After so many timed copies a majority decides.
   static constexpr std::uint32_t kVotes = 32;
   /// How much it stores before it tries the way before again, the first time and at most: the trial
