@@ -11,8 +11,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <climits>
 #include <cstddef>
 #include <cstdint>
@@ -92,7 +94,6 @@ class Meeting {
       return;
     }
     // A spinner lets others on now and then: somebody else may need this core for a moment.
-    constexpr unsigned kSpins = 1U << 14;
     for (unsigned turn = 1; head.round.load(std::memory_order_acquire) == round; ++turn) {
       if (waiting_ == Waiting::block) {
         futex(FUTEX_WAIT, static_cast<int>(round));
@@ -126,6 +127,29 @@ class Meeting {
     return result;
   }
 
+  /// How long a cache line takes from rank 0 to rank 1 or back, in ns: the median of a few batches.
+  /// All ranks call it. 0 where ranks have no core each, and on others than those two.
+  double crossing_ns() {
+    constexpr std::size_t kBatches = 9;
+    constexpr std::uint32_t kTrips = 50;
+    barrier();
+    if (waiting_ != Waiting::spin || ranks_ < 2 || rank_ > 1) return 0;
+    std::array<double, kBatches> times = {};
+    for (double& time : times) {
+      const auto start = std::chrono::steady_clock::now();
+      for (std::uint32_t trip = 0; trip < kTrips; ++trip) {
+        if (rank_ == 0) throw_ball();
+        catch_ball();
+        if (rank_ == 1) throw_ball();
+      }
+      const std::chrono::duration<double, std::nano> all = std::chrono::steady_clock::now() - start;
+      time = all.count() / (2 * kTrips);
+    }
+    const auto median = times.begin() + kBatches / 2;
+    std::nth_element(times.begin(), median, times.end());
+    return *median;
+  }
+
   /// kSamples values of a rank; everybody may read them after a barrier.
   [[nodiscard]] double* samples(int rank) {
     return reinterpret_cast<double*>(shared_.data() + sizeof(Head)) +
@@ -145,7 +169,20 @@ class Meeting {
   struct Head {
     alignas(128) std::atomic<std::uint32_t> arrived;
     alignas(128) std::atomic<std::uint32_t> round;
+    alignas(128) std::atomic<std::uint32_t> ball;
   };
+  static constexpr unsigned kSpins = 1U << 14;
+
+  // What two ranks hand to and fro: a number that each raises in turn.
+  void throw_ball() {
+    head().ball.store(++ball_, std::memory_order_release);
+  }
+  void catch_ball() {
+    ++ball_;
+    for (unsigned turn = 1; head().ball.load(std::memory_order_acquire) != ball_; ++turn) {
+      if (turn % kSpins == 0) ::sched_yield();
+    }
+  }
 
   [[nodiscard]] Head& head() {
     return *reinterpret_cast<Head*>(shared_.data());
@@ -162,6 +199,7 @@ class Meeting {
   const int rank_;
   const int ranks_;
   const Waiting waiting_;
+  std::uint32_t ball_ = 0;  ///< how often it was thrown
 };
 
 }  // namespace paceline::compare

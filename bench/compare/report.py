@@ -8,7 +8,8 @@ import statistics
 from peers import OURS
 
 COLUMNS = ["round", "library", "collective", "where", "ranks", "in_place", "bytes", "latency_us",
-           "latency_min_us", "back_to_back_us", "calls", "cpu_s_per_gb", "errors", "status"]
+           "latency_min_us", "back_to_back_us", "calls", "cpu_s_per_gb", "line_ns", "errors",
+           "status"]
 METRICS = {
     "latency_us": "Latency: one call at a time, in us",
     "back_to_back_us": "Back to back: call after call, in us each",
@@ -18,6 +19,10 @@ PER_BYTE = "cpu_s_per_gb"
 LARGE = 16 << 10  # below, a call costs what it costs, whatever its bytes
 NONE = "-"
 FOR_QUARTERS = 5  # rounds
+# Cores are far from each other where a cache line takes so many times what it takes in the quickest
+# tenth of what was measured; and are reported apart if that was so for such a share of it.
+FAR = 1.5
+WORTH_A_TABLE = 0.05
 
 
 def name_of(size: int) -> str:
@@ -76,7 +81,9 @@ class Spread:
 class Summary:
     """Over the rounds: (collective, library, bytes, metric) -> Spread."""
 
-    def __init__(self, results: Results, libraries: list[str], limits: list[str]):
+    def __init__(self, results: Results, libraries: list[str], limits: list[str],
+                 rows: list[dict] | None = None):
+        """`rows`: some of the results' instead of all."""
         self.limits = limits
         self.libraries = libraries
         self.collectives = list(dict.fromkeys(row["collective"] for row in results.rows))
@@ -86,7 +93,7 @@ class Summary:
                              if row["status"] == "not offered"}
         self._wrong = {(r["collective"], r["library"], r["bytes"]) for r in results.wrong}
         figures: dict[tuple, list[float]] = {}
-        for row in results.rows:
+        for row in results.rows if rows is None else rows:
             if row["status"] == "ok":
                 for metric in METRICS:
                     key = (row["collective"], row["library"], row["bytes"], metric)
@@ -143,6 +150,32 @@ class Summary:
                 out.writerow(row)
 
 
+@dataclasses.dataclass(frozen=True)
+class Distances:
+    """How long a cache line took between the cores of two ranks while each row was measured."""
+    times: list[float]  # ns, in order
+    limit: float
+    near: list[dict]
+    far: list[dict]
+
+    @classmethod
+    def of(cls, rows: list[dict]) -> "Distances | None":
+        timed = [row for row in rows if row["status"] == "ok" and row.get("line_ns")]
+        if not timed:
+            return None
+        times = sorted(row["line_ns"] for row in timed)
+        limit = FAR * times[len(times) // 10]
+        return cls(times, limit, [row for row in timed if row["line_ns"] <= limit],
+                   [row for row in timed if row["line_ns"] > limit])
+
+    def differ(self) -> bool:
+        return len(self.far) >= WORTH_A_TABLE * len(self.times)
+
+    def __str__(self) -> str:
+        return (f"{self.times[0]:.0f} to {self.times[-1]:.0f} ns, "
+                f"{statistics.median(self.times):.0f} in the middle")
+
+
 def figure(value: float) -> str:
     """Three digits, or all of a large number's."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
@@ -195,6 +228,19 @@ def _markdown(head: list[str], lines: list[list[str]], right: bool = True) -> li
     return [row(head), f"|{'|'.join(dashes)}|", *map(row, lines)]
 
 
+def _by_distance(distances: Distances, summary: Summary, results: Results,
+                 collective: str) -> list[str]:
+    lines = []
+    for where, rows, than in (("near each other", distances.near, "at most"),
+                              ("far from each other", distances.far, "more than")):
+        part = Summary(results, summary.libraries, summary.limits, rows)
+        share = 100 * len(rows) / len(distances.times)
+        lines += ["", f"## {collective}. Latency, where the two cores were {where} ({than} "
+                  f"{distances.limit:.0f} ns; {share:.0f} % of what was measured)", "",
+                  *table(part, collective, "latency_us")]
+    return lines
+
+
 @dataclasses.dataclass
 class Account:
     """What a report says besides figures."""
@@ -208,6 +254,9 @@ class Account:
 def markdown(account: Account, summary: Summary, results: Results) -> str:
     lines = [f"# {account.title}", ""]
     lines += [f"- {name}: {value}" for name, value in account.facts.items()]
+    distances = Distances.of(results.rows)
+    if distances:
+        lines.append(f"- a cache line takes from core to core: {distances}")
     for row in results.wrong:
         lines += ["", f"**WRONG RESULTS**: {row['library']}, {row['collective']} of "
                   f"{name_of(row['bytes'])}, round {row['round']}: {row['errors']} elements"]
@@ -224,6 +273,8 @@ def markdown(account: Account, summary: Summary, results: Results) -> str:
             if metric == "latency_us" and max(summary.rounds.values(), default=0) >= FOR_QUARTERS:
                 lines += ["", f"## {collective}. Latency, of the quicker quarter of the rounds", "",
                           *table(summary, collective, metric, "quarter")]
+            if metric == "latency_us" and distances and distances.differ():
+                lines += _by_distance(distances, summary, results, collective)
     lines += ["", "## What was measured", "", *_markdown(
         ["library", "version", "settings"], [list(library) for library in account.libraries],
         right=False)]

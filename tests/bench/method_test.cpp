@@ -142,6 +142,31 @@ TEST_F(Method, TensorsAreCalledOneByOneOrFused) {
   EXPECT_EQ(lines().size(), 6U);
 }
 
+TEST_F(Method, ALineIsTimedBetweenTwoThatHaveACoreEach) {
+  const Shared shared((folder_ / "meeting").string(), Meeting::bytes_for(3));
+  for (const Waiting waiting : {Waiting::spin, Waiting::yield}) {
+    double found[3] = {-1, -1, -1};
+    const auto rank = [&](int number) {
+      Meeting meeting(shared, number, 3, waiting);
+      meeting.crossing_ns();
+      found[number] = meeting.crossing_ns();
+      meeting.barrier();
+    };
+    std::memset(shared.data(), 0, 1024);
+    std::thread one(rank, 1);
+    std::thread two(rank, 2);
+    rank(0);
+    one.join();
+    two.join();
+    if (waiting == Waiting::spin) {
+      EXPECT_GT(found[0], 1);
+    } else {
+      EXPECT_EQ(found[0], 0);
+    }
+    EXPECT_EQ(found[2], 0);
+  }
+}
+
 TEST_F(Method, WhatIsNotOfferedIsSaid) {
   EXPECT_EQ(run(kAll, {40'000}, spoils_nothing, true), 0U);
   ASSERT_EQ(lines().size(), 5U);

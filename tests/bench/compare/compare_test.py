@@ -66,6 +66,8 @@ class Compare(unittest.TestCase):
             self.assertEqual((row["status"], row["errors"]), ("ok", "0"))
             self.assertGreater(float(row["latency_us"]), 0)
             self.assertGreater(float(row["back_to_back_us"]), 0)
+            if len(os.sched_getaffinity(0)) > 1:
+                self.assertGreater(float(row["line_ns"]), 1)
         # Limits know about all_reduce only, and say so.
         limits = {(r["library"], r["collective"]): r["status"] for r in rows if r not in ours}
         self.assertEqual(limits["limit-zero-copy", "all_reduce"], "ok")
@@ -164,6 +166,31 @@ class Tables(unittest.TestCase):
         line = report.table(summary, "all_reduce", "latency_us")[-1]
         self.assertEqual([cell.strip() for cell in line.strip("|").split("|")],
                          ["1 MiB", "2", "4", "9 (hung)", "1", "other", "0.50", "0.50"])
+
+    def test_near_and_far_cores(self):
+        times = {"paceline": {80: 1, 90: 2, 300: 9}, "other": {85: 4, 310: 6, 320: 8}}
+        with tempfile.TemporaryDirectory() as folder:
+            results = report.Results(pathlib.Path(folder))
+            for library, by_line in times.items():
+                for number, (line, value) in enumerate(by_line.items()):
+                    results.add({"round": number, "library": library, "collective": "all_reduce",
+                                 "bytes": 8, "latency_us": value, "back_to_back_us": value,
+                                 "cpu_s_per_gb": 1.0, "line_ns": line, "errors": 0,
+                                 "status": "ok"})
+            results.close()
+        summary = report.Summary(results, list(times), [])
+        account = report.Account("x", {}, [], [], [])
+        text = report.markdown(account, summary, results)
+        self.assertIn("from core to core: 80 to 320 ns, 195 in the middle", text)
+        near = text.partition("were near each other (at most 120 ns; 50 % of")[2].splitlines()[4]
+        far = text.partition("were far from each other (more than 120 ns; 50 % of")[2].splitlines()[4]
+        self.assertEqual([cell.strip() for cell in near.strip("|").split("|")],
+                         ["8 B", "1.5", "4", "other", "0.38"])
+        self.assertEqual([cell.strip() for cell in far.strip("|").split("|")],
+                         ["8 B", "9", "7", "other", "1.29"])
+        for row in results.rows:
+            row["line_ns"] = 100
+        self.assertNotIn("near each other", report.markdown(account, summary, results))
 
 
 def _processes() -> list[str]:
