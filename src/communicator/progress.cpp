@@ -103,12 +103,14 @@ void CommunicatorCore::drive(engine::Completion& operation, Nanoseconds until) {
       if (ask_at != 0) ask_whether_to_go_on();
       ask_at = now + kAskEvery;
     }
-    if (pause == engine::Pause::yield) {
+    if (pause == engine::Pause::sleep) {
+      sleep(waiter.sleep_length());
+    } else if (roster_.ranks_per_core() > 1) {  // a crowd, whatever others do
+      ::sched_yield();
+    } else {
       const Nanoseconds before = steady_now();
       ::sched_yield();
       crowd_.yielded(steady_now() - before);
-    } else {
-      sleep(waiter.sleep_length());
     }
   }
   if (error_) write_trace();  // now: the Error may end the program before the communicator ends
