@@ -25,7 +25,7 @@ ReceiveStream::State ReceiveStream::receive(FrameHandler& handler) {
     end_ -= begin_;
     begin_ = 0;
     std::size_t wanted = 0;
-    std::size_t space = kBufferBytes - end_;
+    std::size_t space = ahead_ - end_;
     iovec parts[2] = {{}, {buffer_.get() + end_, space}};
     ssize_t n = 0;
     if (frame_) {
@@ -65,6 +65,7 @@ bool ReceiveStream::consume(FrameHandler& handler) {
       if (end_ - begin_ < kFrameBytes) return true;
       frame_ = decode(std::span<const std::byte, kFrameBytes>(buffer_.get() + begin_, kFrameBytes));
       begin_ += kFrameBytes;
+      ahead_ = kFrameBytes + frame_->length > kBufferBytes ? kFrameBytes : kBufferBytes;
       offset_ = 0;
       admitted_ = false;
     }

@@ -59,6 +59,9 @@ class ReceiveStream {
   std::unique_ptr<std::byte[]> buffer_;
   std::size_t begin_ = 0;  ///< [begin_, end_) of the buffer has not been handed out
   std::size_t end_ = 0;
+  /// How much is read where a header is next: all of a short frame; after a long one the header
+  /// alone, so that the next one's payload is read straight into its place.
+  std::size_t ahead_ = kBufferBytes;
   std::optional<Frame> frame_;  ///< the one whose payload is next
   bool admitted_ = false;
   std::size_t offset_ = 0;  ///< how much of its payload is in place
