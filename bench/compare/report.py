@@ -21,8 +21,8 @@ NONE = "-"
 FOR_QUARTERS = 5  # rounds
 # Cores are far from each other where a cache line takes so many times what it takes in the quickest
 # tenth of what was measured; and are reported apart if that was so for such a share of it.
-FAR = 1.5
-WORTH_A_TABLE = 0.05
+FAR = 1.75
+WORTH_A_TABLE = 0.1
 
 
 def name_of(size: int) -> str:

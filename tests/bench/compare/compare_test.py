@@ -182,8 +182,8 @@ class Tables(unittest.TestCase):
         account = report.Account("x", {}, [], [], [])
         text = report.markdown(account, summary, results)
         self.assertIn("from core to core: 80 to 320 ns, 195 in the middle", text)
-        near = text.partition("were near each other (at most 120 ns; 50 % of")[2].splitlines()[4]
-        far = text.partition("were far from each other (more than 120 ns; 50 % of")[2].splitlines()[4]
+        near = text.partition("were near each other (at most 140 ns; 50 % of")[2].splitlines()[4]
+        far = text.partition("were far from each other (more than 140 ns; 50 % of")[2].splitlines()[4]
         self.assertEqual([cell.strip() for cell in near.strip("|").split("|")],
                          ["8 B", "1.5", "4", "other", "0.38"])
         self.assertEqual([cell.strip() for cell in far.strip("|").split("|")],
