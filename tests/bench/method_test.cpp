@@ -144,27 +144,23 @@ TEST_F(Method, TensorsAreCalledOneByOneOrFused) {
 
 TEST_F(Method, ALineIsTimedBetweenTwoThatHaveACoreEach) {
   const Shared shared((folder_ / "meeting").string(), Meeting::bytes_for(3));
-  for (const Waiting waiting : {Waiting::spin, Waiting::yield}) {
-    double found[3] = {-1, -1, -1};
+  const auto found = [&](int ranks, Waiting waiting) {
+    std::memset(shared.data(), 0, Meeting::bytes_for(0));
+    std::vector<double> times(static_cast<std::size_t>(ranks), -1);
     const auto rank = [&](int number) {
-      Meeting meeting(shared, number, 3, waiting);
+      Meeting meeting(shared, number, ranks, waiting);
       meeting.crossing_ns();
-      found[number] = meeting.crossing_ns();
+      times[static_cast<std::size_t>(number)] = meeting.crossing_ns();
       meeting.barrier();
     };
-    std::memset(shared.data(), 0, 1024);
-    std::thread one(rank, 1);
-    std::thread two(rank, 2);
+    std::vector<std::thread> others;
+    for (int number = 1; number < ranks; ++number) others.emplace_back(rank, number);
     rank(0);
-    one.join();
-    two.join();
-    if (waiting == Waiting::spin) {
-      EXPECT_GT(found[0], 1);
-    } else {
-      EXPECT_EQ(found[0], 0);
-    }
-    EXPECT_EQ(found[2], 0);
-  }
+    for (std::thread& other : others) other.join();
+    return times;
+  };
+  EXPECT_GT(found(2, Waiting::spin)[0], 1);
+  EXPECT_EQ(found(3, Waiting::yield), (std::vector<double>{0, 0, 0}));
 }
 
 TEST_F(Method, WhatIsNotOfferedIsSaid) {
