@@ -199,7 +199,7 @@ void CommunicatorCore::run_ready(ReadyCall ready) {
 void CommunicatorCore::run_now(const engine::Call& call, const engine::Buffers& buffers) {
   engine::Operation& operation = engine_->submit_blocking(call, buffers);
   drive(operation);
-  if (operation.error()) throw Error(*operation.error());
+  throw_if_failed(operation);
 }
 
 std::shared_ptr<engine::Operation> CommunicatorCore::start_ready(const ReadyCall& ready) {
@@ -232,7 +232,7 @@ void CommunicatorCore::wait(engine::Completion& operation) {
     const std::lock_guard guard(*lock_);
     drive(operation);
   }
-  if (operation.error()) throw Error(*operation.error());
+  throw_if_failed(operation);
 }
 
 bool CommunicatorCore::done(engine::Completion& operation) {

@@ -167,6 +167,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   // failure.cpp
   void on_notice(const bootstrap::FailureNotice& notice);
   void throw_if_failed();
+  void throw_if_failed(engine::Completion& operation);
   // Lock held.
   void found(const Error& error);
   void suspect(const Error& error, Nanoseconds ask_after, Nanoseconds patience);
@@ -186,7 +187,11 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   [[nodiscard]] std::optional<bootstrap::FailureNotice> notice();
 
   [[noreturn]] void throw_forked() const;  // forked.cpp
-  void write_trace() noexcept;             // history.cpp
+  // history.cpp
+  void write_trace() noexcept;
+  /// Once, by the first thread that is about to throw what has failed the communicator: that may
+  /// end the program before the communicator ends. Lock held.
+  void write_trace_of_failure() noexcept;
 
   const ProcessMark made_by_;
   Config config_;
@@ -224,7 +229,8 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   std::atomic<bool> noticed_{false};  ///< notice_ is set
   std::mutex notice_lock_;
   std::optional<bootstrap::FailureNotice> notice_;
-  std::optional<Error> error_;  ///< lock held: what every later call throws
+  std::optional<Error> error_;   ///< lock held: what every later call throws
+  bool traced_failure_ = false;  ///< lock held
   struct Suspicion {
     Error error;
     Nanoseconds until;

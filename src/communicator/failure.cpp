@@ -47,7 +47,16 @@ std::optional<bootstrap::FailureNotice> CommunicatorCore::notice() {
 
 void CommunicatorCore::throw_if_failed() {
   if (noticed_.load(std::memory_order_acquire)) look_at_suspicion();
-  if (error_) throw Error(*error_);
+  if (!error_) return;
+  write_trace_of_failure();
+  throw Error(*error_);
+}
+
+void CommunicatorCore::throw_if_failed(engine::Completion& operation) {
+  if (!operation.error()) return;
+  const std::lock_guard guard(*lock_);
+  write_trace_of_failure();
+  throw Error(*operation.error());
 }
 
 // What this rank has found itself.

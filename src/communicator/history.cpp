@@ -26,4 +26,10 @@ void CommunicatorCore::write_trace() noexcept {
   }
 }
 
+void CommunicatorCore::write_trace_of_failure() noexcept {
+  if (!error_ || traced_failure_) return;
+  traced_failure_ = true;
+  write_trace();
+}
+
 }  // namespace paceline

@@ -113,7 +113,7 @@ void CommunicatorCore::drive(engine::Completion& operation, Nanoseconds until) {
       crowd_.yielded(steady_now() - before);
     }
   }
-  if (error_) write_trace();  // now: the Error may end the program before the communicator ends
+  write_trace_of_failure();
   // What the wire has not taken yet must not depend on the next call.
   if (!links_->moving_nothing() && !links_->flushed()) start_pump();
 }

@@ -59,7 +59,7 @@ bool CommunicatorCore::wait_for(engine::Completion& operation, Nanoseconds longe
     if (steady_now() >= end) break;
   }
   if (!operation.finished()) return false;
-  if (operation.error()) throw Error(*operation.error());
+  throw_if_failed(operation);
   return true;
 }
 

@@ -1,8 +1,12 @@
 // What goes wrong: bad arguments, ranks that differ, abort, time-outs. Every text names what was
 // given and by whom, and nobody hangs.
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <limits>
+#include <optional>
 
 #include "support/world.h"
 
@@ -219,6 +223,38 @@ TEST(Abort, EndsEveryRanksWait) {
     EXPECT_EQ(error.peer(), 1);
     EXPECT_EQ(error.operation(), "all_reduce(100000 x float32, sum)");
   });
+}
+
+// The Error may end the program, so the trace is there before it, also where the failure was heard
+// of between two calls: the next call throws at once, or a wait for one that is over by then.
+TEST(Abort, HeardOfBetweenCallsLeavesATraceBeforeTheErrorIsThrown) {
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("trouble-" + std::to_string(::getpid()));
+  std::filesystem::create_directory(folder);
+  for (const bool started : {false, true}) {
+    std::atomic<bool> waits = false;
+    run_world(
+        2,
+        [&](Communicator& comm) {
+          if (comm.rank() == 1) {
+            while (!waits) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            return comm.abort();
+          }
+          std::vector<float> x(100'000);
+          std::optional<Work> work;
+          if (started) work = comm.all_reduce_async(std::span<float>(x), ReduceOp::sum);
+          waits = true;
+          while (!comm.failed() || (work && !work->done())) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+          }
+          expect_error([&] { work ? work->wait() : comm.barrier(); });
+          EXPECT_TRUE(std::filesystem::exists(folder / (started ? "1.0" : "0.0")));
+        },
+        [&](Config& config) {
+          config.trace_file = (folder / (started ? "1.%r" : "0.%r")).string();
+        });
+  }
+  std::filesystem::remove_all(folder);
 }
 
 TEST(Abort, FromAnotherThreadWhileWaiting) {
