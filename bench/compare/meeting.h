@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -21,6 +20,9 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <vector>
+
+#include "common/statistics.h"
 
 namespace paceline::compare {
 
@@ -131,13 +133,13 @@ class Meeting {
   /// All ranks call it. 0 where ranks have no core each, and on others than those two.
   double crossing_ns() {
     constexpr std::size_t kBatches = 9;
-    constexpr std::uint32_t kTrips = 50;
+    constexpr int kTrips = 50;
     barrier();
     if (waiting_ != Waiting::spin || ranks_ < 2 || rank_ > 1) return 0;
-    std::array<double, kBatches> times = {};
+    std::vector<double> times(kBatches);
     for (double& time : times) {
       const auto start = std::chrono::steady_clock::now();
-      for (std::uint32_t trip = 0; trip < kTrips; ++trip) {
+      for (int trip = 0; trip < kTrips; ++trip) {
         if (rank_ == 0) throw_ball();
         catch_ball();
         if (rank_ == 1) throw_ball();
@@ -145,9 +147,7 @@ class Meeting {
       const std::chrono::duration<double, std::nano> all = std::chrono::steady_clock::now() - start;
       time = all.count() / (2 * kTrips);
     }
-    const auto median = times.begin() + kBatches / 2;
-    std::nth_element(times.begin(), median, times.end());
-    return *median;
+    return bench::percentile(times, 0.5);
   }
 
   /// kSamples values of a rank; everybody may read them after a barrier.

@@ -118,9 +118,9 @@ struct PACELINE_API Config {
   std::string log_file;
   /// How many of its last calls a Communicator remembers, 64..65536. PACELINE_HISTORY.
   std::size_t history = 256;
-  /// A file that the history is written to when the communicator ends, in the format that
-  /// chrome://tracing and Perfetto read; the same % as in log_file, and %r where there are several
-  /// ranks. Empty: none. PACELINE_TRACE.
+  /// A file that the history is written to when the communicator ends, and before the Error of a
+  /// failure is thrown, in the format that chrome://tracing and Perfetto read; the same % as in
+  /// log_file, and %r where there are several ranks. Empty: none. PACELINE_TRACE.
   std::string trace_file;
 
   /// Reads the process's environment: the only getenv of the library. Throws Error

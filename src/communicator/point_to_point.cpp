@@ -43,7 +43,7 @@ void CommunicatorCore::run_message(const MessageArguments& arguments) {
   }
   drive(*message);
   if (!engine_->idle()) start_pump();
-  if (message->error()) throw Error(*message->error());
+  throw_if_failed(*message);
 }
 
 std::shared_ptr<engine::Message> CommunicatorCore::start_message(
