@@ -96,7 +96,7 @@ class Traces(ProcessTest):
         self.wait_for_text(ranks[:2], "watching", SECONDS)
         for rank in (0, 1):
             calls = self.calls(self.trace(rank))
-            # A rank that hears of it between two calls, of which its Error names none, has no other.
+            # A rank that hears of it between two calls, so that its Error names none, has no other.
             in_call = f"(rank {rank} was in call #" in ranks[rank].output()
             self.assertEqual(calls[-1]["args"]["outcome"], "failed" if in_call else "succeeded")
             self.assertTrue(all(c["args"]["outcome"] == "succeeded" for c in calls[:-1]))
