@@ -96,6 +96,15 @@ struct Header {
     return {{network_order(first), network_order(sequence), network_order(call.word()),
              network_order(call.count)}};
   }
+  /// The same in another operation.
+  [[nodiscard]] Header of(std::uint64_t sequence) const {
+    return {{words[0], network_order(sequence), words[2], words[3]}};
+  }
+  bool operator==(const Header& other) const {
+    std::uint64_t different = 0;
+    for (int i = 0; i < 4; ++i) different |= words[i] ^ other.words[i];
+    return different == 0;
+  }
   static Header read(const std::byte* bytes) {
     Header h;
     std::memcpy(h.words, bytes, kHeaderBytes);

@@ -25,8 +25,7 @@ void Engine::stage(Operation& operation) {
   const Buffers& given = operation.given_;
   const bool factor = call.op == ReduceOp::premul_sum && reduces(call.collective);
   const bool both = call.collective == Collective::all_to_all && given.input == given.output;
-  const bool all = given.pieces != nullptr || memory::is_foreign(given.input) ||
-                   memory::is_foreign(given.output);
+  const bool all = given.pieces != nullptr || memory::is_foreign(given.input, given.output);
   if (!factor && !both && !all) return;
   const std::size_t element = size_of(call.type);
   const std::size_t in_bytes = input_count(operation) * element;

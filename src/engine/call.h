@@ -2,8 +2,11 @@
 // that travels with every message of it.
 #pragma once
 
+#include <array>
+#include <bit>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 
 #include "paceline/types.h"
 
@@ -22,7 +25,13 @@ struct Call {
   static constexpr std::uint64_t kPerRank = ~std::uint64_t{0};
   [[nodiscard]] bool per_rank() const { return count == kPerRank; }
 
-  bool operator==(const Call&) const = default;
+  /// Of all members, as two words.
+  bool operator==(const Call& other) const {
+    using Words = std::array<std::uint64_t, 2>;
+    const auto mine = std::bit_cast<Words>(*this);
+    const auto theirs = std::bit_cast<Words>(other);
+    return ((mine[0] ^ theirs[0]) | (mine[1] ^ theirs[1])) == 0;
+  }
 
   /// The signature as two words: {collective, type, op, algorithm: 8 bits each; root: 32}, count.
   [[nodiscard]] std::uint64_t word() const {
@@ -38,6 +47,8 @@ struct Call {
   /// "all_gather_v(float32)".
   [[nodiscard]] std::string text() const;
 };
+
+static_assert(std::has_unique_object_representations_v<Call>);
 
 /// What `call` is, beside another: with the algorithm if their texts do not tell them apart.
 std::string told_apart(const Call& call, const Call& other);

@@ -93,19 +93,20 @@ EagerProgram compile_eager(const collectives::Schedule& schedule, int rank, cons
     EagerStep out;
     out.kind = step.kind;
     out.peer = step.peer;
+    std::uint32_t number = 0;  // the how-manieth message with that peer in that direction
     switch (step.kind) {
       case StepKind::put:
         out.place = place_of(step.source, element);
         out.length = static_cast<std::uint32_t>(step.source.length * element);
-        out.number = sent[step.peer]++;
+        number = sent[step.peer]++;
         break;
       case StepKind::signal:
-        out.number = sent[step.peer]++;
+        number = sent[step.peer]++;
         break;
       case StepKind::wait:
         out.place = place_of(step.target, element);
         out.length = static_cast<std::uint32_t>(step.target.length * element);
-        out.number = received[step.peer]++;
+        number = received[step.peer]++;
         break;
       case StepKind::reduce:
         compile_reduce(schedule, i, step, rank, element, program, out);
@@ -116,6 +117,7 @@ EagerProgram compile_eager(const collectives::Schedule& schedule, int rank, cons
       case StepKind::flush:
         continue;  // a message is copied when it is sent
     }
+    out.header = Header::make(MessageKind::eager, out.length, number, 0, call);
     program.steps.push_back(out);
   }
   mark_straight(program, element);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "collectives/schedule.h"
+#include "engine/announcement.h"
 #include "engine/call.h"
 #include "memory/reduce.h"
 
@@ -24,8 +25,6 @@ struct EagerStep {
   /// put: what is sent. wait: where it goes.
   Place place = {};
   std::uint32_t length = 0;  ///< bytes
-  /// put, signal, wait: the how-manieth message with that peer in that direction.
-  std::uint32_t number = 0;
   /// wait: which source of the reduce that comes next is what has come, and is needed nowhere else:
   /// then it stays in the mailbox until it has been combined. kCopied: it goes to `place`.
   std::uint32_t straight_into = kCopied;
@@ -36,6 +35,8 @@ struct EagerStep {
   std::uint32_t destinations = 0;
   std::uint32_t count = 0;
   bool last = false;  ///< the result is whole
+  /// put, signal, wait: of the message, but for the sequence number of the operation.
+  Header header = {};
   /// Of two sources into one destination, if there is something quicker for that; else null.
   memory::PairReduction pair = nullptr;
 };

@@ -1,37 +1,22 @@
 #include "engine/eager_run.h"
 
-#include <cstring>
-
 #include "base/copy.h"
 
 namespace paceline::engine {
 
-using collectives::Buffer;
 using collectives::StepKind;
 
-std::byte* EagerRun::base(Buffer buffer) const {
-  switch (buffer) {
-    case Buffer::input:
-      // Steps never write to the input; the cast only lets one table serve sources and targets.
-      return const_cast<std::byte*>(operation_.input_);
-    case Buffer::output:
-      return operation_.output_;
-    case Buffer::scratch:
-      break;
-  }
-  return operation_.scratch_;
-}
-
 bool EagerRun::advance() {
-  const EagerProgram& program = operation_.plan_->eager_program();
-  std::size_t& at = operation_.eager_step_;
-  const std::size_t before = at;
-  for (; at < program.steps.size(); ++at) {
-    const EagerStep& step = program.steps[at];
+  const std::vector<EagerStep>& steps = operation_.plan_->eager_program().steps;
+  const std::size_t count = steps.size();
+  std::size_t& next = operation_.eager_step_;
+  const std::size_t before = next;
+  for (; next < count; ++next) {
+    const EagerStep& step = steps[next];
     bool taken = true;
     switch (step.kind) {
       case StepKind::put:
-        taken = send(step, base(step.place.buffer) + step.place.offset);
+        taken = send(step, at(step.place));
         break;
       case StepKind::signal:
         taken = send(step, nullptr);
@@ -39,10 +24,10 @@ bool EagerRun::advance() {
       case StepKind::wait:
         engine_.record_first(operation_);
         if (step.straight_into != EagerStep::kCopied) {
-          taken = combine_straight(step, program.steps[at + 1]);
-          if (taken) ++at;  // two steps in one
+          taken = combine_straight(step, steps[next + 1]);
+          if (taken) ++next;  // two steps in one
         } else {
-          taken = receive(step, base(step.place.buffer) + step.place.offset);
+          taken = receive(step, at(step.place));
         }
         break;
       case StepKind::reduce:
@@ -54,7 +39,7 @@ bool EagerRun::advance() {
     if (!taken) {
       engine_.record_first(operation_);
       operation_.waiting_for_ = step.peer;
-      return at != before;
+      return next != before;
     }
   }
   engine_.record_first(operation_);
@@ -63,18 +48,15 @@ bool EagerRun::advance() {
 }
 
 bool EagerRun::send(const EagerStep& step, const std::byte* payload) {
-  const Header header = Header::make(MessageKind::eager, step.length, step.number,
-                                     operation_.sequence_, operation_.call());
+  const Header header = step.header.of(operation_.sequence_);
   return engine_.edge(step.peer).endpoint->send(header.bytes(), {payload, step.length});
 }
 
 const std::byte* EagerRun::arrived(const EagerStep& step, Edge& edge) {
   const ConstBytes message = edge.endpoint->front();
   if (message.empty()) return nullptr;
-  const Header expected = Header::make(MessageKind::eager, step.length, step.number,
-                                       operation_.sequence_, operation_.call());
   if (message.size() != kHeaderBytes + step.length ||
-      std::memcmp(message.data(), expected.words, kHeaderBytes) != 0) {
+      Header::read(message.data()) != step.header.of(operation_.sequence_)) {
     if (engine_.take_cell(edge)) return arrived(step, edge);
     engine_.refuse(operation_, edge, message);
   }
@@ -99,7 +81,7 @@ bool EagerRun::combine_straight(const EagerStep& wait, const EagerStep& step) {
   if ((reinterpret_cast<std::uintptr_t>(payload) & (element - 1)) == 0) {
     reduce(step, &wait, payload);
   } else {  // a wire's mailbox need not be aligned
-    copy_bytes(base(wait.place.buffer) + wait.place.offset, payload, wait.length);
+    copy_bytes(at(wait.place), payload, wait.length);
     reduce(step);
   }
   edge.endpoint->pop();
@@ -111,10 +93,8 @@ void EagerRun::reduce(const EagerStep& step, const EagerStep* straight, const st
   const Place* operand = operation_.plan_->eager_program().operands.data() + step.first;
   if (step.pair != nullptr) {
     const std::uint32_t taken = straight == nullptr ? EagerStep::kCopied : straight->straight_into;
-    const auto place = [&](std::uint32_t j) {
-      return j == taken ? payload : base(operand[j].buffer) + operand[j].offset;
-    };
-    std::byte* const to = base(operand[2].buffer) + operand[2].offset;
+    const auto place = [&](std::uint32_t j) { return j == taken ? payload : at(operand[j]); };
+    std::byte* const to = at(operand[2]);
     return step.pair(place(0), place(1), to, step.count);
   }
   auto& sources = engine_.sources_;
@@ -122,11 +102,11 @@ void EagerRun::reduce(const EagerStep& step, const EagerStep* straight, const st
   sources.clear();
   destinations.clear();
   for (std::uint32_t j = 0; j < step.sources; ++j, ++operand) {
-    sources.push_back(base(operand->buffer) + operand->offset);
+    sources.push_back(at(*operand));
   }
   if (straight != nullptr) sources[straight->straight_into] = payload;
   for (std::uint32_t j = 0; j < step.destinations; ++j, ++operand) {
-    destinations.push_back(base(operand->buffer) + operand->offset);
+    destinations.push_back(at(*operand));
   }
   engine_.combine(operation_, step.count, step.last);
 }

@@ -7,7 +7,11 @@ namespace paceline::engine {
 
 class EagerRun {
  public:
-  EagerRun(Engine& engine, Operation& operation) : engine_(engine), operation_(operation) {}
+  // Steps never write to the input; the cast only lets one table serve sources and targets.
+  EagerRun(Engine& engine, Operation& operation)
+      : engine_(engine),
+        operation_(operation),
+        bases_{const_cast<std::byte*>(operation.input_), operation.output_, operation.scratch_} {}
   /// Takes steps until one cannot be taken yet; true if at least one was. Sets the phase to
   /// flushing when all are done.
   bool advance();
@@ -20,10 +24,13 @@ class EagerRun {
   const std::byte* arrived(const EagerStep& step, Edge& edge);
   void reduce(const EagerStep& step, const EagerStep* straight = nullptr,
               const std::byte* payload = nullptr);
-  std::byte* base(collectives::Buffer buffer) const;
+  [[nodiscard]] std::byte* at(const Place& place) const {
+    return bases_[static_cast<std::size_t>(place.buffer)] + place.offset;
+  }
 
   Engine& engine_;
   Operation& operation_;
+  std::byte* const bases_[3];  ///< by Buffer
 };
 
 }  // namespace paceline::engine

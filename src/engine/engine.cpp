@@ -31,9 +31,8 @@ Engine::Engine(const PlanOptions& options, Nanoseconds timeout, Peers& peers,
   edges_.resize(static_cast<std::size_t>(options.size));
 }
 
-// One by one, so that a long queue does not end in as deep a recursion.
 Engine::~Engine() {
-  while (first_ != nullptr) first_ = std::move(first_->next_);
+  while (first_ != nullptr) take_first();
 }
 
 // --- calls in ------------------------------------------------------------------------------------
@@ -51,41 +50,46 @@ const std::shared_ptr<const Plan>& Engine::plan_for(const Call& call) {
 std::shared_ptr<Operation> Engine::submit(const Call& call, const Buffers& buffers) {
   auto operation = std::make_shared<Operation>();
   operation->reset(plan_for(call), next_sequence_++, buffers);
-  enqueue(operation);
+  operation->queued_ = operation;
+  enqueue(*operation);
   return operation;
 }
 
 void Engine::resubmit(const std::shared_ptr<Operation>& operation) {
   operation->again(next_sequence_++);
-  enqueue(operation);
+  operation->queued_ = operation;
+  enqueue(*operation);
 }
 
 Operation& Engine::submit_blocking(const Call& call, const Buffers& buffers) {
   blocking_->reset(plan_for(call), next_sequence_++, buffers);
-  // The queue owns nothing of it, and so need not count its owners.
-  std::shared_ptr<Operation> borrowed(std::shared_ptr<Operation>(), blocking_.get());
   if (first_ != nullptr || failure_) [[unlikely]] {
-    enqueue(std::move(borrowed));
+    enqueue(*blocking_);
   } else {
-    append(std::move(borrowed));
+    append(*blocking_);
   }
   return *blocking_;
 }
 
-void Engine::enqueue(std::shared_ptr<Operation> operation) {
-  record(*operation, first_ == nullptr);
+void Engine::enqueue(Operation& operation) {
+  record(operation, first_ == nullptr);
   if (failure_) {
-    history_.finish(operation->sequence_, Error::kNoRank, Outcome::failed, false);
-    operation->fail(Error(failure_->code(), failure_->what(), where(*operation, failure_->peer())));
+    history_.finish(operation.sequence_, Error::kNoRank, Outcome::failed, false);
+    operation.fail(Error(failure_->code(), failure_->what(), where(operation, failure_->peer())));
+    operation.queued_ = nullptr;
     return;
   }
-  append(std::move(operation));
+  append(operation);
 }
 
-void Engine::append(std::shared_ptr<Operation> operation) {
-  Operation* const added = operation.get();
-  (first_ == nullptr ? first_ : last_->next_) = std::move(operation);
-  last_ = added;
+void Engine::append(Operation& operation) {
+  (first_ == nullptr ? first_ : last_->next_) = &operation;
+  last_ = &operation;
+}
+
+void Engine::take_first() {
+  const std::shared_ptr<Operation> queued = std::move(first_->queued_);
+  first_ = std::exchange(first_->next_, nullptr);
 }
 
 void Engine::record(Operation& operation, bool first) {
@@ -230,7 +234,7 @@ void Engine::finish(Operation& operation) {
   operation.succeed();
   if (&operation == blocking_.get()) blocking_->given_.function = nullptr;  // may hold anything
   vitals_.leave();
-  first_ = std::move(first_->next_);  // may end the operation's life
+  take_first();
 }
 
 Edge& Engine::new_edge(int peer) {
@@ -248,8 +252,8 @@ std::vector<OperationRecord> Engine::records() const {
 
 void Engine::fail(const Error& error) {
   if (!failure_) failure_ = error;
-  for (; first_ != nullptr; first_ = std::move(first_->next_)) {
-    Operation* const operation = first_.get();
+  for (; first_ != nullptr; take_first()) {
+    Operation* const operation = first_;
     record_first(*operation);
     history_.finish(operation->sequence_, operation->waiting_for_, Outcome::failed, false);
     operation->input_region_ = nullptr;

@@ -125,7 +125,7 @@ class Engine {
   }
   [[nodiscard]] bool idle() const { return first_ == nullptr && point_to_point_.idle(); }
   /// The operation that is running; null if none is.
-  [[nodiscard]] const Operation* current() const { return first_.get(); }
+  [[nodiscard]] const Operation* current() const { return first_; }
   /// What this rank is doing; may be read by any thread, as long as the engine lives.
   [[nodiscard]] const Vitals& vitals() const { return vitals_; }
   [[nodiscard]] const History& history() const { return history_; }
@@ -150,8 +150,10 @@ class Engine {
   friend class PointToPoint;
 
   const std::shared_ptr<const Plan>& plan_for(const Call& call);
-  void enqueue(std::shared_ptr<Operation> operation);
-  void append(std::shared_ptr<Operation> operation);
+  void enqueue(Operation& operation);
+  void append(Operation& operation);
+  /// Takes the first one off the queue; that may end its life.
+  void take_first();
   /// Puts a call down in the history and the vitals.
   void record(Operation& operation, bool first);
   /// The first of the queue, unless that has been done.
@@ -196,7 +198,7 @@ class Engine {
 
   std::vector<std::unique_ptr<Edge>> edges_;  ///< by rank; null until first used
   // The queue, linked through the operations themselves, so that it allocates nothing.
-  std::shared_ptr<Operation> first_;
+  Operation* first_ = nullptr;
   Operation* last_ = nullptr;
   std::unique_ptr<Operation> blocking_ = std::make_unique<Operation>();
   Nanoseconds now_ = 0;  ///< of this poll; 0: the caller has not looked at the clock yet

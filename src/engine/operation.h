@@ -78,7 +78,7 @@ class Operation final : public Completion {
     announced_ = 0;
     released_ = 0;
     flushed_ = 0;
-    references_.clear();
+    if (!references_.empty()) references_.clear();
     lanes_.clear();
     waiting_for_ = Error::kNoRank;
     staged_output_ = false;
@@ -108,7 +108,9 @@ class Operation final : public Completion {
   bool recorded_ = false;  ///< in the history and the vitals
   /// No peer writes there any more when the operation has ended: it was announced for this one.
   std::byte* scratch_ = nullptr;
-  std::shared_ptr<Operation> next_;  ///< in the queue
+  Operation* next_ = nullptr;  ///< in the queue
+  /// Keeps it alive while it is in the queue; null if its caller does.
+  std::shared_ptr<Operation> queued_;
   std::shared_ptr<Operation> before_;
   Phase phase_ = Phase::linking;
 
