@@ -45,4 +45,18 @@ inline void copy_bytes(void* target, const void* source, std::size_t bytes) {
   std::memcpy(to, from, bytes);
 }
 
+/// The same with fewer instructions for a few words, where a call would be most of the work.
+inline void copy_short(std::byte* target, const std::byte* source, std::size_t bytes) {
+  constexpr std::size_t kWord = sizeof(std::uint64_t);
+  if (bytes < kWord || bytes > 8 * kWord) return copy_bytes(target, source, bytes);
+  // From word to word, and the last one, which may overlap the one before.
+  std::uint64_t word;
+  for (std::size_t at = 0; at + kWord < bytes; at += kWord) {
+    std::memcpy(&word, source + at, kWord);
+    std::memcpy(target + at, &word, kWord);
+  }
+  std::memcpy(&word, source + bytes - kWord, kWord);
+  std::memcpy(target + bytes - kWord, &word, kWord);
+}
+
 }  // namespace paceline

@@ -126,10 +126,15 @@ Blocks Arguments::check_signature(int rank, int size) const {
 }
 
 void Arguments::check_buffers(int rank, const Blocks& mine) const {
-  const auto addresses =
-      reinterpret_cast<std::uintptr_t>(in) | reinterpret_cast<std::uintptr_t>(out);
+  const auto from = reinterpret_cast<std::uintptr_t>(in);
+  const auto to = reinterpret_cast<std::uintptr_t>(out);
   const bool in_place = in == out && mine.input == mine.output;
-  if (in_place && in != nullptr && (addresses & (size_of(type) - 1)) == 0) return;  // mostly
+  if (in != nullptr && out != nullptr && ((from | to) & (size_of(type) - 1)) == 0) [[likely]] {
+    // Mostly: in place, or as far apart as the longer one is long.
+    const auto blocks = static_cast<std::size_t>(std::max(mine.input, mine.output));
+    const std::uintptr_t apart = from < to ? to - from : from - to;
+    if (in_place || apart >= blocks * count * size_of(type)) return;
+  }
   const bool one = collective == Collective::broadcast;
   if (mine.input > 0) check_pointer(in, one ? "buffer" : "in", count, type);
   if (mine.output > 0) check_pointer(out, one ? "buffer" : "out", count, type);

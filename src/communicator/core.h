@@ -153,7 +153,8 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   [[nodiscard]] collectives::Policy make_policy() const;  // algorithms.cpp
 
   // progress.cpp; the lock is held
-  bool turn(Nanoseconds now);
+  enum class Wires : std::uint8_t { move, leave };
+  bool turn(Nanoseconds now, Wires wires = Wires::move);
   void examine(Nanoseconds now);
   void warn_of_stall(Nanoseconds now);
   void warn_of_waiting_message(Nanoseconds now);
@@ -213,6 +214,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   /// True while a pump is posted or under way.
   std::atomic<bool> pumping_{false};
   engine::Crowd crowd_;            ///< lock held
+  std::uint32_t calls_ = 0;        ///< waits, rather; lock held
   engine::Waiter pump_waiter_{2};  ///< never spins: others need the service thread
   std::vector<pollfd> descriptors_;
   Nanoseconds examined_ = 0;

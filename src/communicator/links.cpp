@@ -45,6 +45,7 @@ Links::Links(const Config& config, const std::string& host_id, const Logger& log
 Links::~Links() {
   // Endpoints and connectors go before their transports.
   making_.clear();
+  holding_.clear();
   endpoints_.clear();
 }
 
@@ -225,6 +226,8 @@ void Links::poll_connectors() {
       ++it;
       continue;
     }
+    const std::size_t index = choices_[static_cast<std::size_t>(it->peer)].transport;
+    if (!transports_[index].transport->always_flushed()) holding_.push_back(endpoint.get());
     endpoints_[static_cast<std::size_t>(it->peer)] = std::move(endpoint);
     log_.debug(component(transport_of(it->peer)),
                [&] { return "the link with " + roster_->name(it->peer) + " is up"; });
@@ -241,13 +244,14 @@ void Links::progress() {
 }
 
 bool Links::flushed() noexcept {
-  return std::all_of(endpoints_.begin(), endpoints_.end(), [](const auto& e) {
+  for (transport::Endpoint* endpoint : holding_) {
     try {
-      return e == nullptr || e->flushed();
+      if (!endpoint->flushed()) return false;
     } catch (const Error&) {
-      return true;
+      // It is gone, and takes no more.
     }
-  });
+  }
+  return true;
 }
 
 bool Links::prepare_sleep(std::vector<pollfd>& descriptors) {

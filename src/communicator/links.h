@@ -94,6 +94,7 @@ class Links final : public engine::Peers {
   bool all_mapped_ = false;
   std::vector<bool> requested_;
   std::vector<std::unique_ptr<transport::Endpoint>> endpoints_;  ///< by rank
+  std::vector<transport::Endpoint*> holding_;  ///< those whose output may have to wait
   std::vector<Making> making_;
   std::atomic<bool> news_{false};
 };

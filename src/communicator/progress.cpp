@@ -22,16 +22,20 @@ constexpr Nanoseconds kAskEvery = 50 * kMillisecond;
 /// How long the service thread stays with one communicator before others get a turn.
 constexpr Nanoseconds kPumpTime = kMillisecond;
 
+/// What a blocking call has to say is said before the wires are asked for news, which takes as long
+/// as a small message. A call that finds what it needs does not ask at all; one in so many does.
+constexpr std::uint32_t kCallsPerProgress = 16;
+
 }  // namespace
 
 // One turn; true if anything moved. Concludes on failure, which finishes every operation.
-bool CommunicatorCore::turn(Nanoseconds now) {
+bool CommunicatorCore::turn(Nanoseconds now, Wires wires) {
   if (noticed_.load(std::memory_order_relaxed) || suspicion_) {
     look_at_suspicion();
     return error_.has_value();
   }
   try {
-    links_->progress();
+    if (wires == Wires::move) links_->progress();
     const bool moved = engine_->poll(now);
     if (moved && watchers_.any()) watchers_.tell();
     return moved;
@@ -86,6 +90,8 @@ void CommunicatorCore::warn_of_waiting_message(Nanoseconds now) {
 void CommunicatorCore::drive(engine::Completion& operation, Nanoseconds until) {
   engine::Waiter waiter(roster_.ranks_per_core(), crowd_.seen());
   Nanoseconds ask_at = 0;
+  if (!operation.finished())
+    turn(0, ++calls_ % kCallsPerProgress == 0 ? Wires::move : Wires::leave);
   while (!operation.finished()) {
     if (turn(waiter.now())) {
       waiter.reset();

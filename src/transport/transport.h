@@ -225,6 +225,8 @@ class Transport {
   virtual void progress() = 0;
   /// False if progress() has nothing to do, ever: waiting loops leave it out.
   [[nodiscard]] virtual bool needs_progress() const = 0;
+  /// True if Endpoint::flushed() of each of its links always is: then nobody need ask.
+  [[nodiscard]] virtual bool always_flushed() const { return false; }
   /// Called before the owner of progress sleeps: adds descriptors that become ready when
   /// progress() or an endpoint has news, and arms them. While it waits for something the owner
   /// sleeps for a millisecond at most, because what comes through shared memory makes no

@@ -103,9 +103,9 @@ class MailboxSender {
     if (in_lines && apart) {
       hand_over(to + header.size(), payload.data(), payload.size());
     } else {
-      copy_bytes(to + header.size(), payload.data(), payload.size());
+      copy_short(to + header.size(), payload.data(), payload.size());
     }
-    if (!header.empty()) std::memcpy(to, header.data(), header.size());
+    copy_short(to, header.data(), header.size());
     ++sent_;
     slot.stamp.store(sent_ << kStampBits | words << kLengthBits | length,
                      std::memory_order_release);

@@ -60,6 +60,7 @@ class ShmTransport final : public Transport {
     if (look_now_ || ++calls_ % kCallsPerLook == 0) look();
   }
   bool needs_progress() const override { return true; }
+  bool always_flushed() const override { return true; }
   bool prepare_sleep(std::vector<pollfd>& descriptors) override;
 
  private:
