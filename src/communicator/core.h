@@ -159,6 +159,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   void warn_of_stall(Nanoseconds now);
   void warn_of_waiting_message(Nanoseconds now);
   void drive(engine::Completion& operation, Nanoseconds until = kUntilItEnds);
+  void go_on(engine::Completion& operation, Nanoseconds until);
   void ask_whether_to_go_on();  // waiting.cpp
   void sleep(Nanoseconds longest);
   void start_pump();

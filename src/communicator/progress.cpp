@@ -88,10 +88,19 @@ void CommunicatorCore::warn_of_waiting_message(Nanoseconds now) {
 }
 
 void CommunicatorCore::drive(engine::Completion& operation, Nanoseconds until) {
+  if (!operation.finished()) {
+    turn(0, ++calls_ % kCallsPerProgress == 0 ? Wires::move : Wires::leave);
+    if (!operation.finished()) go_on(operation, until);
+  }
+  write_trace_of_failure();
+  // What the wire has not taken yet must not depend on the next call.
+  if (!links_->flushed() && !links_->moving_nothing()) start_pump();
+}
+
+// Turn by turn, until the operation ends or the time has come.
+void CommunicatorCore::go_on(engine::Completion& operation, Nanoseconds until) {
   engine::Waiter waiter(roster_.ranks_per_core(), crowd_.seen());
   Nanoseconds ask_at = 0;
-  if (!operation.finished())
-    turn(0, ++calls_ % kCallsPerProgress == 0 ? Wires::move : Wires::leave);
   while (!operation.finished()) {
     if (turn(waiter.now())) {
       waiter.reset();
@@ -119,9 +128,6 @@ void CommunicatorCore::drive(engine::Completion& operation, Nanoseconds until) {
       crowd_.yielded(steady_now() - before);
     }
   }
-  write_trace_of_failure();
-  // What the wire has not taken yet must not depend on the next call.
-  if (!links_->moving_nothing() && !links_->flushed()) start_pump();
 }
 
 void CommunicatorCore::sleep(Nanoseconds longest) {

@@ -88,8 +88,10 @@ void Engine::append(Operation& operation) {
 }
 
 void Engine::take_first() {
-  const std::shared_ptr<Operation> queued = std::move(first_->queued_);
-  first_ = std::exchange(first_->next_, nullptr);
+  Operation& taken = *first_;
+  first_ = std::exchange(taken.next_, nullptr);
+  if (taken.queued_ == nullptr) return;
+  const std::shared_ptr<Operation> owner = std::move(taken.queued_);  // and this ends it
 }
 
 void Engine::record(Operation& operation, bool first) {
@@ -232,7 +234,9 @@ void Engine::finish(Operation& operation) {
   }
   history_.finish(operation.sequence_, operation.waiting_for_, Outcome::succeeded, now_ == 0);
   operation.succeed();
-  if (&operation == blocking_.get()) blocking_->given_.function = nullptr;  // may hold anything
+  if (&operation == blocking_.get() && operation.given_.function != nullptr) [[unlikely]] {
+    operation.given_.function = nullptr;  // may hold anything
+  }
   vitals_.leave();
   take_first();
 }
