@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "support/world.h"
 
@@ -206,16 +207,22 @@ INSTANTIATE_TEST_SUITE_P(Calls, Mismatched,
                          });
 
 TEST(Abort, EndsEveryRanksWait) {
-  run_world(3, [](Communicator& comm) {
+  std::atomic<int> inside{0};
+  run_world(3, [&](Communicator& comm) {
     comm.barrier();
     if (comm.rank() == 1) {
       // The others are to be found in their call.
-      std::this_thread::sleep_for(patience(std::chrono::milliseconds(300)));
+      while (inside < 2) std::this_thread::sleep_for(std::chrono::milliseconds(1));
       comm.abort("the loss is NaN");
       const Error error = expect_error([&] { comm.barrier(); });
       EXPECT_EQ(error.code(), ErrorCode::aborted);
       return;
     }
+    // It asks from within a call only.
+    comm.while_waiting([&, counted = false]() mutable {
+      if (!std::exchange(counted, true)) ++inside;
+      return std::string();
+    });
     std::vector<float> x(100'000);
     const Error error = expect_error([&] { comm.all_reduce(std::span<float>(x), ReduceOp::sum); });
     EXPECT_EQ(error.code(), ErrorCode::aborted) << error.what();
