@@ -119,12 +119,10 @@ TEST(WhileWaiting, AReasonEndsTheWaitOnAllRanks) {
     float x = 1;
     if (comm.rank() == 1) {
       comm.while_waiting([&] { return std::string(++asked < 3 ? "" : "a signal came"); });
-    } else {
-      std::this_thread::sleep_for(milliseconds(500));
     }
     const auto begin = Clock::now();
-    const Error error = expect_error([&] {
-      comm.all_reduce(std::span(&x, 1), ReduceOp::sum);
+    const Error error = expect_error([&] {  // neither ever ends
+      if (comm.rank() == 0) return comm.recv(std::span(&x, 1), 1);
       comm.all_reduce(std::span(&x, 1), ReduceOp::sum);
     });
     EXPECT_EQ(error.code(), ErrorCode::aborted);
@@ -138,19 +136,23 @@ TEST(WhileWaiting, AReasonEndsTheWaitOnAllRanks) {
 }
 
 TEST(WhileWaiting, QuickCallsDoNotAsk) {
-  run_world(2, [](Communicator& comm) {
-    std::atomic<int> asked = 0;
+  std::atomic<bool> asked_in_vain{false};  // by rank 1, for which rank 0 waits
+  run_world(2, [&](Communicator& comm) {
+    const int rank = comm.rank();
+    int asked = 0;
+    int while_quick = -1;
     comm.while_waiting([&] {
       ++asked;
+      if (rank == 1 && while_quick >= 0) asked_in_vain = true;
       return std::string();
     });
     float x = 1;
     for (int i = 0; i < 100; ++i) comm.all_reduce(std::span(&x, 1), ReduceOp::max);
-    const int while_quick = asked;
-    if (comm.rank() == 0) std::this_thread::sleep_for(milliseconds(300));
+    while_quick = asked;
+    if (rank == 0) wait_until([&] { return asked_in_vain.load(); });
     comm.barrier();
     comm.while_waiting({});
-    EXPECT_TRUE(comm.rank() == 0 || asked > while_quick);
+    EXPECT_TRUE(rank == 0 || asked > while_quick);
     comm.barrier();
   });
 }
