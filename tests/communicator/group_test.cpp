@@ -1,4 +1,5 @@
 // Calls launched together, and calls started again.
+#include <latch>
 #include <numeric>
 #include <vector>
 
@@ -164,12 +165,17 @@ TEST_P(Group, ACallStartsAgain) {
 }
 
 TEST(GroupRules, NothingStartsAgainBeforeItIsDone) {
-  run_world(2, [](Communicator& comm) {
+  std::latch tried(1);
+  run_world(2, [&](Communicator& comm) {
     std::vector<float> x(4);
-    if (comm.rank() == 1) return comm.barrier();
+    if (comm.rank() == 1) {
+      comm.barrier();
+      return tried.wait();
+    }
     Work barrier = comm.barrier_async();
-    Work sum = comm.all_reduce_async(std::span(x), ReduceOp::sum);  // the other rank has left
+    Work sum = comm.all_reduce_async(std::span(x), ReduceOp::sum);  // the other rank will leave
     const Error early = expect_error([&] { sum.restart(); });
+    tried.count_down();
     EXPECT_EQ(early.code(), ErrorCode::invalid_argument);
     EXPECT_STREQ(early.what(),
                  "Work::restart() was called while the operation is under way: wait() first");
