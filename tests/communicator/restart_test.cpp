@@ -1,8 +1,11 @@
 // Calls that are made again allocate next to nothing in the thread that makes them, and blocking
 // ones nothing.
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <latch>
 #include <new>
+#include <thread>
 #include <vector>
 
 #include "support/world.h"
@@ -42,7 +45,24 @@ TEST(Restart, AllocatesNoMoreThanANote) {
 #ifdef PACELINE_COUNTS_ALLOCATIONS
   EXPECT_GT(allocated_by([] { std::vector<int> x(100); }), 0u);  // the counter counts
 #endif
-  run_world(2, [](Communicator& comm) {
+  std::atomic<int> asked[2] = {};
+  run_world(2, [&](Communicator& comm) {
+    float x = 1;
+    const auto small = [&] { comm.all_reduce(&x, &x, 1, DataType::float32, ReduceOp::max); };
+    // Each waits once for so long that it sleeps, which it has done before it asks twice: the first
+    // sleep makes room for descriptors.
+    const auto me = static_cast<std::size_t>(comm.rank());
+    comm.while_waiting([&] {
+      ++asked[me];
+      return std::string();
+    });
+    for (std::size_t late = 0; late < 2; ++late) {
+      while (me == late && asked[1 - me] < 2) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+      small();
+    }
+    comm.while_waiting({});
     // By messages, by puts in many instances, and fused out of pieces.
     for (const std::size_t count : {2u, 100'000u, 0u}) {
       Memory memory = comm.allocate(100'000 * sizeof(float));
@@ -69,8 +89,6 @@ TEST(Restart, AllocatesNoMoreThanANote) {
       // The note to the service thread, where the other rank was not there yet.
       EXPECT_LE(allocated, 3u * 100u) << count;
     }
-    float x = 1;
-    const auto small = [&] { comm.all_reduce(&x, &x, 1, DataType::float32, ReduceOp::max); };
     for (int round = 0; round < 1000; ++round) small();
     EXPECT_EQ(allocated_by([&] {
                 for (int round = 0; round < 1000; ++round) small();
