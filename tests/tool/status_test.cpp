@@ -2,7 +2,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <future>
 #include <sstream>
+#include <utility>
 
 #include "support/world.h"
 #include "tool/door.h"
@@ -34,10 +36,14 @@ bool has(const std::string& text, const std::string& part) {
 }
 
 TEST(Status, ListsAndDescribesRanksThatGoOn) {
-  run_world(3, [](Communicator& comm) {
+  // The others are in no call until rank 1 has asked: one that takes a second gets a verdict.
+  std::promise<void> asking;
+  const std::shared_future<void> asked = asking.get_future();
+  run_world(3, [&](Communicator& comm) {
     comm.barrier();
     comm.barrier();
     if (comm.rank() == 1) {
+      const std::promise<void> until_it_goes = std::move(asking);
       const std::string pid = std::to_string(::getpid());
       const Said list = status({});
       EXPECT_EQ(list.code, kFine) << list.err;
@@ -53,6 +59,8 @@ TEST(Status, ListsAndDescribesRanksThatGoOn) {
       EXPECT_FALSE(has(all.out, "verdict")) << all.out;
       const Json json = Json::parse(status({"--json", pid}).out);
       EXPECT_EQ(json["communicators"][0]["ranks"].size(), 3u);
+    } else {
+      asked.wait();
     }
     comm.barrier();
   });
