@@ -71,9 +71,13 @@ TEST_F(ServiceThreadTest, TimersFireInTimeOnceOrPeriodically) {
   std::this_thread::sleep_for(milliseconds(20));
   EXPECT_EQ(turns, after_cancel);
 
+  // By the service thread, which fires no timer in between.
   std::atomic<bool> cancelled_fired{false};
-  client.cancel(client.after(milliseconds(5), [&] { cancelled_fired = true; }));
+  client.post(
+      [&] { client.cancel(client.after(milliseconds(0), [&] { cancelled_fired = true; })); });
+  settle(client);
   std::this_thread::sleep_for(milliseconds(20));
+  settle(client);
   EXPECT_FALSE(cancelled_fired);
 }
 
@@ -81,12 +85,14 @@ TEST_F(ServiceThreadTest, ATimerMayCancelItself) {
   ServiceClient client;
   ServiceClient::Timer timer = ServiceClient::kNoTimer;
   int turns = 0;
+  std::promise<void> first;
   client.post([&] {
     timer = client.every(milliseconds(1), [&] {
-      ++turns;
       client.cancel(timer);
+      if (++turns == 1) first.set_value();
     });
   });
+  first.get_future().wait();
   std::this_thread::sleep_for(milliseconds(30));
   settle(client);
   client.detach();
