@@ -1,6 +1,7 @@
 // Ranks meet, or hear in words why they do not.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <tuple>
 
 #include "bootstrap/graph.h"
@@ -85,7 +86,7 @@ TEST_F(Meeting, ASizeOfOneNeedsNobody) {
 TEST_F(Meeting, WrongSecret) {
   auto configs = configs_of(3, free_root());
   for (Config& config : configs) config.secret = "the secret of this job";
-  for (Config& config : configs) config.timeout = patience(milliseconds(1500));
+  configs[0].timeout = patience(milliseconds(2500));  // the others hear from it
   configs[2].secret = "not the secret of this job";
   const auto ranks = create_all(configs);
   ASSERT_TRUE(ranks[2].error);
@@ -154,7 +155,7 @@ TEST_F(Meeting, AnotherSize) {
 
 TEST_F(Meeting, RootThatIsNotThere) {
   Config config = config_of(1, 2, free_root());
-  config.timeout = patience(milliseconds(300));
+  config.timeout = patience(milliseconds(1000));
   const auto begun = std::chrono::steady_clock::now();
   try {
     (void)create(config);
@@ -165,14 +166,14 @@ TEST_F(Meeting, RootThatIsNotThere) {
     EXPECT_TRUE(contains(e.what(), "could not")) << e.what();
     EXPECT_TRUE(contains(e.what(), "refused")) << e.what();
   }
-  EXPECT_LT(std::chrono::steady_clock::now() - begun, patience(milliseconds(2000)));
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, milliseconds(10'000));
 }
 
 TEST_F(Meeting, WhoIsMissingIsNamedByEverybody) {
   auto configs = configs_of(5, free_root());
   configs.erase(configs.begin() + 4);
   configs.erase(configs.begin() + 2);
-  for (Config& config : configs) config.timeout = patience(milliseconds(1000));
+  configs[0].timeout = patience(milliseconds(2500));  // the others hear from it
   const auto begun = std::chrono::steady_clock::now();
   for (const Outcome& rank : create_all(configs)) {
     ASSERT_TRUE(rank.error);
@@ -180,7 +181,7 @@ TEST_F(Meeting, WhoIsMissingIsNamedByEverybody) {
     EXPECT_TRUE(contains(text_of(rank.error), "ranks 2, 4 of 5 did not arrive"))
         << text_of(rank.error);
   }
-  EXPECT_LT(std::chrono::steady_clock::now() - begun, patience(milliseconds(3000)));
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, milliseconds(25'000));  // theirs is 30 s
 }
 
 TEST_F(Meeting, NoPlaceToMeet) {
@@ -193,26 +194,27 @@ TEST_F(Meeting, NoPlaceToMeet) {
 }
 
 TEST_F(Meeting, PortsAreTakenFromTheRangeAndItsEndIsTold) {
-  // A stretch of ports that is free now; others may take one of them, so look for three.
+  // A stretch of three ports that are free now. The root is another one.
   int first = 0;
-  for (int base = 21'000; base < 30'000 && first == 0; base += 10) {
+  std::string root;
+  for (int attempt = 0; attempt < 1000 && first == 0; ++attempt) {
+    const int base = random_port();
     try {
       std::vector<UniqueFd> held;
       for (int i = 0; i < 3; ++i) {
         held.push_back(listen_tcp(
             SocketAddress::loopback_v4().with_port(static_cast<std::uint16_t>(base + i)), 0, 0, 0));
       }
+      root = free_root();
       first = base;
     } catch (const Error&) {
     }
   }
   ASSERT_NE(first, 0);
-  const std::string root = free_root();
   auto configs = configs_of(3, root);
   for (Config& config : configs) {
     config.port_first = static_cast<std::uint16_t>(first);
     config.port_last = static_cast<std::uint16_t>(first + 2);
-    config.timeout = patience(milliseconds(3000));
   }
   {
     auto ranks = create_all(configs);
@@ -224,7 +226,7 @@ TEST_F(Meeting, PortsAreTakenFromTheRangeAndItsEndIsTold) {
   }
   for (Config& config : configs) {
     config.port_last = static_cast<std::uint16_t>(first + 1);
-    config.timeout = patience(milliseconds(1000));
+    config.timeout = patience(milliseconds(2500));
   }
   int exhausted = 0;
   for (const Outcome& rank : create_all(configs)) {
@@ -248,17 +250,23 @@ TEST_F(Meeting, AnInterfaceCanBePrescribed) {
   EXPECT_THROW((void)create(wrong), Error);
 }
 
+// Ranks 0 and 1 wait for ranks that wait themselves. They give rank 2, which waits for rank 3, a
+// fifth of a second to say so: where it is off the core for longer, all is tried again.
 TEST_F(Meeting, AllGatherThatOneDoesNotJoinNamesIt) {
   auto configs = configs_of(4, free_root());
-  auto ranks = create_all(configs);
-  expect_all_met(ranks);
-  ranks.clear();
-  for (Config& config : configs) config.timeout = patience(milliseconds(1000));
-  ranks = create_all(configs);
-  expect_all_met(ranks);
-  const auto errors = in_parallel(3, [&](int rank) {
-    (void)ranks[static_cast<std::size_t>(rank)].bootstrap->all_gather(to_bytes("x"));
-  });
+  for (Config& config : configs) config.timeout = patience(milliseconds(2500));
+  std::vector<std::optional<Error>> errors;
+  const auto names_3 = [](const std::optional<Error>& error) {
+    return error && error->peer() == 3;
+  };
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    auto ranks = create_all(configs);
+    expect_all_met(ranks);
+    errors = in_parallel(3, [&](int rank) {
+      (void)ranks[static_cast<std::size_t>(rank)].bootstrap->all_gather(to_bytes("x"));
+    });
+    if (std::all_of(errors.begin(), errors.end(), names_3)) break;
+  }
   for (const auto& error : errors) {
     ASSERT_TRUE(error);
     EXPECT_EQ(error->code(), ErrorCode::timeout);

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
@@ -61,11 +62,24 @@ class Timed : public testing::Test {
   TimeLimit limit_{std::chrono::seconds(100)};
 };
 
+/// Below those that the kernel hands out by itself, so that no connection of another test takes it
+/// before it is used here.
+inline std::uint16_t random_port() {
+  std::random_device device;
+  return std::uniform_int_distribution<std::uint16_t>(20'000, 29'990)(device);
+}
+
 /// A port that was free a moment ago, on `host` ("127.0.0.1" or "[::1]"), as "host:port".
 inline std::string free_root(const std::string& host = "127.0.0.1") {
-  const SocketAddress any = resolve(host + ":1").front().with_port(0);
-  const UniqueFd fd = listen_tcp(any, 0, 0, 0);
-  return host + ":" + std::to_string(SocketAddress::local_end(fd.get()).port());
+  for (int attempt = 0;; ++attempt) {
+    const std::string root = host + ":" + std::to_string(random_port());
+    try {
+      (void)listen_tcp(resolve(root).front(), 0, 0, 0);
+      return root;
+    } catch (const Error&) {
+      if (attempt == 1000) throw;
+    }
+  }
 }
 
 inline Config config_of(int rank, int size, const std::string& root = "") {
