@@ -6,7 +6,9 @@
 #include <sys/time.h>
 
 #include <array>
+#include <atomic>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <thread>
 
@@ -137,23 +139,33 @@ TEST_F(Strangers, HarmNobodyWhileAJobStarts) {
 // Ranks drop what they no longer need, links at the end of a job among it: that is no news.
 TEST_F(Strangers, WhoLeavesIsNotWarnedOf) {
   const std::string path = testing::TempDir() + "strangers_log." + std::to_string(::getpid());
-  Config config = configs_of(2, free_root())[0];
-  config.timeout = std::chrono::milliseconds(500);  // the other rank never comes
-  config.log_file = path;
-  const SocketAddress root = resolve(config.root).front();
+  auto configs = configs_of(2, free_root());
+  configs[0].log_file = path;
+  configs[1].size = 3;  // so that rank 0 gives up when it comes
+  const SocketAddress root = resolve(configs[0].root).front();
+  const auto logged = [&] {
+    std::ifstream file(path);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  std::atomic<bool> over{false};
   std::thread visitors([&] {
-    while (!knock(root)) std::this_thread::sleep_for(milliseconds(2));
+    const auto until = [&](const std::function<bool()>& condition) {
+      while (!over && !condition()) std::this_thread::sleep_for(milliseconds(2));
+    };
+    until([&] { return static_cast<bool>(knock(root)); });
     DialerHandshake half("whatever it may be", plausible(Purpose::control));
     put(knock(root), encode_frame(FrameType::hello, half.hello_payload()));
     put(knock(root), to_bytes("GET / HTTP/1.1\r\n\r\n"));
+    until([&] { return contains(logged(), "it does not speak Paceline"); });
+    if (!over) (void)create_all({configs[1]});
   });
   {
-    const Logger log(config, "world");
-    EXPECT_THROW((void)create(config, nullptr, "world", log), Error);
+    const Logger log(configs[0], "world");
+    EXPECT_THROW((void)create(configs[0], nullptr, "world", log), Error);
+    over = true;
   }
   visitors.join();
-  std::ifstream file(path);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::string text = logged();
   EXPECT_TRUE(contains(text, "it does not speak Paceline")) << text;
   EXPECT_FALSE(contains(text, "connection closed")) << text;
   (void)std::remove(path.c_str());
