@@ -35,7 +35,7 @@ TEST_F(Failure, TwoKilledAtOnceLeaveNobodyWithoutNews) {
 }
 
 TEST_F(Failure, AStoppedRankIsNoticedByItsSilence) {
-  start(4, patience(milliseconds(1500)).count());
+  start(4, patience(milliseconds(3000)).count());
   job_[2].kill(SIGSTOP);
   expect_news({2}, kLong, {"failed 7 2 rank 2 (host ", "has been silent for"});
   job_[2].kill(SIGCONT);
@@ -100,7 +100,7 @@ TEST_F(Failure, ADeathWhileTheRanksMeetIsTold) {
   const std::string root = free_root();
   job_.emplace_back(0, 3, root, 10'000);
   job_.emplace_back(1, 3, root, 10'000);
-  ::usleep(700'000);
+  std::this_thread::sleep_for(patience(milliseconds(2000)));
   job_[1].kill(SIGKILL);
   const auto line = job_[0].line(kLong);
   ASSERT_TRUE(line);

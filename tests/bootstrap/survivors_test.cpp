@@ -55,7 +55,7 @@ TEST_F(Survivors, OfAnAbortAreAllAndOfTheNextOneToo) {
 
 TEST_F(Survivors, ARankThatDoesNotAskIsLeftOutAndHearsIt) {
   start(4);
-  const std::string briefly = "survivors " + std::to_string(patience(milliseconds(1500)).count());
+  const std::string briefly = "survivors " + std::to_string(patience(milliseconds(2500)).count());
   at(0).tell("abort enough");
   for (const int rank : {0, 1, 2}) at(rank).tell(briefly);
   for (const int rank : {0, 1, 2}) EXPECT_EQ(said(rank), "survivors 0 1 2");
@@ -66,7 +66,7 @@ TEST_F(Survivors, ARankThatDoesNotAskIsLeftOutAndHearsIt) {
 }
 
 TEST_F(Survivors, AStoppedRankIsTakenForDeadAndHearsItWhenItComesBack) {
-  start(4, patience(milliseconds(1500)).count());
+  start(4, patience(milliseconds(3000)).count());
   at(1).kill(SIGSTOP);
   expect_news({1}, milliseconds(60'000), {"failed 7 1 "});
   for (const int rank : {0, 2, 3}) at(rank).tell("survivors 60000");
