@@ -31,14 +31,13 @@ def test_ctrl_c(jobs, what):
 
 
 def test_ctrl_c_while_the_others_are_awaited(jobs):
-    ranks = jobs.by_hand(2, "life", "interrupted_init")[:1]
-    jobs.processes[1].kill_group()
+    ranks = jobs.by_hand(1, "life", "interrupted_init", PACELINE_SIZE=2)
     jobs.wait_for_end(ranks, PATIENCE)
     jobs.assert_ended(ranks[0], 0, "interrupted ok")
 
 
-def test_handlers_of_signals(jobs):
-    ranks = jobs.by_hand(2, "life", "handled")
+def test_handlers_of_signals(jobs, tmp_path):
+    ranks = jobs.by_hand(2, "life", "handled", tmp_path)
     jobs.wait_for_end(ranks, PATIENCE)
     for rank in ranks:
         jobs.assert_ended(rank, 0, "handled ok")

@@ -11,7 +11,7 @@ import numpy as np
 
 import paceline
 
-from .support import equal, raised
+from .support import equal, raised, wait_until
 
 BY_ITSELF = True
 
@@ -87,7 +87,8 @@ def interrupted(name="blocking"):
         assert equal(work.wait(), [2] * 4)  # it had gone on
     presser.join()
     print(f"after {took:.3f} s", flush=True)
-    assert took < 1, took  # 0.05 s and the time to wake up, on a machine that does more than this
+    # 0.05 s and the time to wake up, on a machine that does more than this; the time-out is 60 s.
+    assert took < 10, took
     comm.close()
     print("interrupted ok")
 
@@ -98,16 +99,18 @@ def interrupted_init():
     begin = time.monotonic()
     raised(KeyboardInterrupt, paceline.init)
     took = time.monotonic() - begin - 0.5
-    assert took < 1, took
+    assert took < 10, took
     print(f"after {took:.3f} s: interrupted ok", flush=True)
 
 
-def handled():
+def handled(folder):
     """The handler of a signal runs in the middle of a call, which goes on; it may not call."""
     comm = paceline.init()
     x = np.ones(4)
+    ran = f"{folder}/the handler has run"
     if comm.rank == 0:
-        time.sleep(0.7)
+        wait_until(lambda: os.path.exists(ran), 30, ran)
+        time.sleep(0.3)
         comm.all_reduce(x)
     else:
         seen = []
@@ -115,9 +118,10 @@ def handled():
         def handler(*_):
             raised(paceline.InvalidArgument, comm.barrier, "handler")
             seen.append(time.monotonic())
+            open(ran, "wb").close()
 
         signal.signal(signal.SIGUSR1, handler)
-        threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGUSR1)).start()
+        threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGUSR1)).start()
         comm.all_reduce(x)
         assert seen and time.monotonic() - seen[0] > 0.1
     assert equal(x, [2] * 4)
@@ -140,7 +144,9 @@ def killed(victim):
             comm.all_reduce(x, "max")
     except paceline.PeerFailedError as error:
         assert error.peer == victim and f"rank {victim}" in str(error), error
-        assert error.rank == comm.rank and error.sequence is not None and error.operation
+        assert error.rank == comm.rank
+        # None and nothing where the news came between two calls.
+        assert (error.sequence is None) == (not error.operation), error
     assert time.monotonic() - begin < 20
     with comm.shrink() as rest:
         assert equal(rest.all_reduce(np.ones(2)), [comm.size - 1] * 2)
