@@ -79,7 +79,7 @@ class Traces(ProcessTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         ahead = float(re.search(r"rank 1, .*clock \+(\S+) us", done.stdout)[1])
         self.assertAlmostEqual(ahead, SHIFT_NS / 1000, delta=100_000)  # ranks leave a call apart
-        self.assertGreater(self.overlap(merged).count(True), ITERATIONS / 2)
+        self.assertGreater(self.overlap(merged).count(True), ITERATIONS / 4)
 
     def test_merge_refuses_what_is_no_trace(self):
         other = pathlib.Path(self.folder) / "other.json"
@@ -90,7 +90,7 @@ class Traces(ProcessTest):
 
     def test_of_a_failure(self):
         """The trace is there as soon as the Error is thrown, not only at the end."""
-        ranks = self.start_traced("--watch-after-error", 2)
+        ranks = self.start_traced("--watch-after-error", 10)
         self.wait_for_text(ranks, r"iteration \d\d", SECONDS)
         ranks[2].signal(signal.SIGKILL)
         self.wait_for_text(ranks[:2], "watching", SECONDS)
@@ -100,8 +100,8 @@ class Traces(ProcessTest):
             in_call = f"(rank {rank} was in call #" in ranks[rank].output()
             self.assertEqual(calls[-1]["args"]["outcome"], "failed" if in_call else "succeeded")
             self.assertTrue(all(c["args"]["outcome"] == "succeeded" for c in calls[:-1]))
-        self.wait_for_end(ranks[:2], SECONDS)
-        self.assert_ended(ranks[0], 3, "the communicator has failed .*rank 2 .*died")
+            self.assertIsNone(ranks[rank].poll(), self.said(ranks))
+        self.assertRegex(ranks[0].output(), "the communicator has failed .*rank 2 .*died")
 
 
 class Logs(ProcessTest):
@@ -137,7 +137,7 @@ class Logs(ProcessTest):
         self.wait_for_text(ranks, r"iteration \d", SECONDS)
         ranks[1].signal(signal.SIGSTOP)
         self.wait_for_text(ranks[:1], r"warning rank=0 .*engine: all_reduce\(.*\) as call #\d+ has "
-                           r"not moved for 2\d\d\d ms, it waits for rank 1 .*4000 ms", SECONDS)
+                           r"not moved for [2-4]\d\d\d ms, it waits for rank 1 .*4000 ms", SECONDS)
         ranks[1].signal(signal.SIGCONT)  # in time: nothing fails
         said = ranks[0].output().count("iteration")
         self.wait_until(lambda: ranks[0].output().count("iteration") > said, SECONDS, "it goes on")
