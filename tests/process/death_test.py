@@ -73,7 +73,7 @@ class Survivors(ProcessTest):
 
 class Stopped(ProcessTest):
     def stop_and_continue(self, wire: str, memory: str, victim: int, *flags):
-        watch = 2  # seconds; the rank that was stopped is woken well within them
+        watch = 5  # seconds; the rank that was stopped is woken well within them
         ranks = self.start_ranks(
             SIZE, [paths.looper, "--count", COUNT, "--memory", memory, "--watch-after-error", watch,
                    *flags],
@@ -90,7 +90,7 @@ class Stopped(ProcessTest):
         for rank in others:
             self.assertIsNone(rank.poll(), "it should still watch its buffers" + self.said([rank]))
         ranks[victim].signal(signal.SIGCONT)
-        self.wait_for_end(ranks, TIMEOUT + 5)
+        self.wait_for_end(ranks, TIMEOUT + 10)
         for rank in others:
             self.assert_ended(rank, 3, "buffers untouched")
         # Who comes back hears what has happened, and does not blame those who have left.

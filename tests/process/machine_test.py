@@ -77,7 +77,7 @@ class Machines(Lacking):
             return ranks
         for rank in limited(4, "-n 64", 10) + limited(24, "-S -n 24", 20):
             self.assert_ended(rank, 0, "done")
-        ranks = limited(24, "-n 24", TIMEOUT)
+        ranks = limited(24, "-n 24", 12)  # all have to be there in time to be refused
         self.one_sentence(ranks[0], "^error timeout: ranks .* of 24 did not arrive",
                           "may open no more than 24 files", "ulimit -n")
 
