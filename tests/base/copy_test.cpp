@@ -41,6 +41,21 @@ TEST(CopyBytes, CopiesTheBytesAndNoOthers) {
 
 TEST(CopyBytes, OfNothingMayBeNull) {
   copy_bytes(nullptr, nullptr, 0);
+  copy_short(nullptr, nullptr, 0);
+}
+
+TEST(CopyShort, CopiesTheBytesAndNoOthers) {
+  constexpr std::size_t kLongest = 80;  // beyond what is copied by words
+  constexpr auto kUntouched = std::byte{0xee};
+  std::vector<std::byte> source(kLongest);
+  for (std::size_t i = 0; i < kLongest; ++i) source[i] = static_cast<std::byte>(i + 1);
+  for (std::size_t bytes = 0; bytes <= kLongest; ++bytes) {
+    std::vector<std::byte> target(kLongest + 2, kUntouched);
+    copy_short(target.data() + 1, source.data(), bytes);
+    std::vector<std::byte> expected(kLongest + 2, kUntouched);
+    std::copy_n(source.begin(), bytes, expected.begin() + 1);
+    EXPECT_EQ(target, expected) << bytes << " bytes";
+  }
 }
 
 }  // namespace

@@ -91,5 +91,25 @@ TEST(EagerProgram, WhatIsNeededLaterOrInPartIsCopied) {
   });
 }
 
+// With each peer the messages of each direction are counted apart.
+TEST(EagerProgram, HeadersAreMadeBeforehand) {
+  const EagerProgram program = compile_eager(Steps([](Steps& s) {
+                                               s.put(1, kInput, kScratch);
+                                               s.put(2, kInput, kScratch);
+                                               s.signal(1);
+                                               s.wait(1, kScratch);
+                                             }),
+                                             0, kSum);
+  const std::pair<std::size_t, std::uint32_t> bytes_and_numbers[] = {
+      {32, 0}, {32, 0}, {0, 1}, {32, 0}};
+  ASSERT_EQ(program.steps.size(), 4u);
+  for (std::size_t i = 0; i < 4; ++i) {
+    const auto [bytes, number] = bytes_and_numbers[i];
+    EXPECT_EQ(program.steps[i].header.of(5),
+              Header::make(MessageKind::eager, bytes, number, 5, kSum))
+        << "step " << i;
+  }
+}
+
 }  // namespace
 }  // namespace paceline::engine

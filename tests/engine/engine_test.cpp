@@ -314,6 +314,27 @@ TEST(Queue, OperationsOfDifferentKindsFollowEachOther) {
   }
 }
 
+TEST(Queue, KeepsAnOperationAliveUntilItHasEnded) {
+  std::vector<double> x(4), y(4);
+  std::weak_ptr<Operation> ends, fails, left;
+  {
+    SimOptions o;
+    o.ranks = 2;
+    SimWorld world(o, small_segments());
+    ends = world.engine(0).submit(all_reduce(Algorithm::ring, 4), buffers(x, x));
+    EXPECT_FALSE(ends.expired());
+    (void)world.engine(1).submit(all_reduce(Algorithm::ring, 4), buffers(y, y));
+    ASSERT_TRUE(world.run());
+    EXPECT_TRUE(ends.expired());
+    fails = world.engine(0).submit(all_reduce(Algorithm::ring, 4), buffers(x, x));
+    left = world.engine(1).submit(all_reduce(Algorithm::ring, 4), buffers(y, y));
+    world.engine(0).fail(Error(ErrorCode::aborted, "enough"));
+    EXPECT_TRUE(fails.expired());
+    EXPECT_FALSE(left.expired());
+  }
+  EXPECT_TRUE(left.expired());
+}
+
 // Eight bytes take one latency per round, and so many rounds as the paper says.
 TEST(Time, RecursiveDoublingTakesTheLogarithmOfTheRanks) {
   for (const int ranks : {2, 8, 64, 256}) {

@@ -20,6 +20,19 @@ TEST(Call, SurvivesItsWords) {
   EXPECT_EQ((Call{}).text(), "barrier()");
 }
 
+TEST(Call, DiffersInEachOfItsParts) {
+  const Call call{Collective::all_reduce, DataType::float32, ReduceOp::sum, Algorithm::ring, 0, 12};
+  EXPECT_EQ(call, Call(call));
+  Call other[6] = {call, call, call, call, call, call};
+  other[0].collective = Collective::broadcast;
+  other[1].type = DataType::int32;
+  other[2].op = ReduceOp::max;
+  other[3].algorithm = Algorithm::direct;
+  other[4].root = 1;
+  other[5].count = 13;
+  for (const Call& o : other) EXPECT_NE(call, o) << o.text();
+}
+
 TEST(Header, HasTheseBytes) {
   const Call call{
       Collective::all_reduce, DataType::float32, ReduceOp::sum, Algorithm::direct, 5, 258};
@@ -32,6 +45,16 @@ TEST(Header, HasTheseBytes) {
   EXPECT_EQ(header.payload(), 64u);
   EXPECT_EQ(header.sequence(), 0x0102030405060708u);
   EXPECT_EQ(header.call(), call);
+
+  // A plan's header becomes that of an operation.
+  const Header planned = Header::make(MessageKind::announcement, 64, 7, 0, call);
+  EXPECT_NE(planned, header);
+  EXPECT_EQ(planned.of(0x0102030405060708u), header);
+  for (int i = 0; i < 4; ++i) {
+    Header other = header;
+    other.words[i] ^= 1;
+    EXPECT_NE(other, header) << "word " << i;
+  }
 }
 
 TEST(Announcement, SurvivesTheWire) {
