@@ -107,7 +107,8 @@ class ZeroCopy final : public paceline::compare::Library {
     return collective == Collective::all_reduce && !in_place;
   }
 
-  // A file for each of the two buffers, with the ranks' one after the other.
+  // A file for each of the two buffers, with the ranks' one after the other. Tensors, if there are
+  // several, are at the same place in each.
   std::byte* allocate(std::size_t bytes) override {
     constexpr std::size_t kHuge = std::size_t{2} << 20;
     const std::size_t each = (bytes + kHuge - 1) / kHuge * kHuge;
@@ -125,17 +126,18 @@ class ZeroCopy final : public paceline::compare::Library {
   }
 
   void call(const Call& c) override {
+    const auto tensor = static_cast<std::size_t>(c.in - ins_[std::size_t(rank_)]);
     steps_.next();
     if (reads_all_) {
-      own_[0] = c.out;
-      reduce(ins_, own_, 0, c.count);
+      own_[0] = outs_[std::size_t(rank_)];
+      reduce(ins_, own_, tensor, tensor + c.count);
     } else {
       // A whole number of cache lines for each rank.
       constexpr std::size_t kLine = 16;
       const auto ranks = std::size_t(ranks_);
       const std::size_t share = (c.count + ranks * kLine - 1) / (ranks * kLine) * kLine;
-      reduce(ins_, outs_, share * std::size_t(rank_),
-             std::min(c.count, share * std::size_t(rank_ + 1)));
+      reduce(ins_, outs_, tensor + share * std::size_t(rank_),
+             tensor + std::min(c.count, share * std::size_t(rank_ + 1)));
     }
     steps_.next();
   }

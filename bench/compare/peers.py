@@ -173,8 +173,6 @@ class Limit(RankByRank):
         return super().starts(job)
 
     def refuses(self, job: Job) -> str:
-        if job.tensors > 1:
-            return "it is one of single calls"
         if (self._kind == "cable") != (job.cable is not None):
             return "it is of another kind of wire"
         return ""
