@@ -124,11 +124,18 @@ TEST(StorePace, WithoutALimitNothingIsStreamed) {
 TEST(StorePace, CopiesEitherWay) {
   const StoreLimits always_slow = {1e-9, 0};
   StorePace pace(always_slow);
-  std::vector<std::byte> source(StorePace::kShortest + 100);
+  // Not timed, timed as a whole, with a beginning before that, and with an end behind it.
+  const std::size_t lengths[] = {7,
+                                 StorePace::kShortest + 100,
+                                 StorePace::kTimed,
+                                 StorePace::kTimed + 100,
+                                 StorePace::kBefore + StorePace::kTimed,
+                                 StorePace::kBefore + StorePace::kTimed + 100};
+  std::vector<std::byte> source(lengths[5]);
   for (std::size_t i = 0; i < source.size(); ++i)
     source[i] = static_cast<std::byte>(i * 5 + i / 256);
   for (std::uint32_t i = 0; i < 3 * StorePace::kVotes; ++i) {
-    for (const std::size_t bytes : {std::size_t{7}, source.size()}) {
+    for (const std::size_t bytes : lengths) {
       std::vector<std::byte> target(source.size());
       pace.copy(target.data(), source.data(), bytes);
       EXPECT_TRUE(std::equal(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(bytes),

@@ -76,11 +76,14 @@ void StorePace::copy(std::byte* target, const std::byte* source, std::size_t byt
     return took(bytes, 0, links);
   }
   const std::size_t timed = std::min(bytes, kTimed);
-  load(source, timed);
+  const std::size_t before = std::min(bytes - timed, kBefore);
+  const std::size_t end = before + timed;
+  copy_bytes(target, source, before);
+  load(source + before, timed);
   const Ticks start = tick_clock().now();
-  copy_bytes(target, source, timed);
+  copy_bytes(target + before, source + before, timed);
   const Ticks ticks = tick_clock().now() - start;
-  copy_bytes(target + timed, source + timed, bytes - timed);
+  copy_bytes(target + end, source + end, bytes - end);
   took(bytes, ticks, links);
 }
 
