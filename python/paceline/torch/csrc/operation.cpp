@@ -105,6 +105,10 @@ void Operation::complete_with(std::exception_ptr error) {
   call_.afterwards = nullptr;
   call_.kept.clear();
   finish(error);
+}
+
+void Operation::tell() {
+  const std::exception_ptr error = exception();
   if (error) {
     future_->setError(error);
   } else {

@@ -43,11 +43,14 @@ class Operation : public c10d::Work {
   void launch(Communicator& communicator, Mode mode);
   /// Whether it is over, by a turn of the library's. Passes the deadline on as an abort.
   bool poll(Communicator& communicator);
-  /// Tells torch, with the outcome of launch() and poll(); runs callbacks of others, so that no
-  /// lock is held and nobody drives meanwhile. Once.
+  /// The Work is completed, with the outcome of launch() and poll(). By whoever drives, so that no
+  /// later one is completed before. Once.
   void complete();
   /// Instead: it has never been launched, or never will be over.
   void complete_with(std::exception_ptr error);
+  /// After either: the Future is, too. Runs callbacks of others, so that no lock is held and nobody
+  /// drives meanwhile.
+  void tell();
 
   /// Its caller waits at once.
   [[nodiscard]] bool blocking() const { return call_.blocking; }

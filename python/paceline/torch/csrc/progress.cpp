@@ -84,6 +84,7 @@ bool Progress::run_at_once(const OperationPtr& operation) {
   operation->launch(*communicator_, Operation::Mode::run);
   leave_wheel();
   operation->complete();  // nobody else knows of it
+  operation->tell();
   return true;
 }
 
@@ -126,10 +127,13 @@ OperationPtr Progress::take() {
   return next;
 }
 
-// Outside of the lock: callbacks of others run here. Then whoever waits for one of them looks
-// again.
+// Works are completed before somebody else may drive, so that none is before an earlier one.
+// Callbacks of others run outside of the lock, when somebody else may. Then whoever waits for one
+// of them looks again.
 void Progress::complete(std::vector<OperationPtr>& over) {
   for (const OperationPtr& each : over) each->complete();
+  leave_wheel();
+  for (const OperationPtr& each : over) each->tell();
   over.clear();
   const Lock lock(mutex_);
   news_.notify_all();
@@ -156,7 +160,6 @@ bool Progress::wait(Operation& operation, std::chrono::milliseconds timeout) {
     while (turn(over), over.empty() && !operation.isCompleted() && !closing_.load()) {
       patience.pause();
     }
-    leave_wheel();
     complete(over);
     lock.lock();
   }
@@ -177,7 +180,6 @@ void Progress::run() {
     lock.unlock();
     Patience patience(false);
     while (turn(over), over.empty() && waiting_.load() == 0 && !closing_.load()) patience.pause();
-    leave_wheel();
     complete(over);
     lock.lock();
   }
@@ -207,6 +209,7 @@ void Progress::close() {
   // First, so that what is under way fails: to drop it before would wait for it.
   communicator.reset();
   for (const OperationPtr& each : left) each->complete_with(closed_error());
+  for (const OperationPtr& each : left) each->tell();
   if (thread_.get_id() == std::this_thread::get_id()) {
     thread_.detach();  // a callback of an operation's has destroyed the group
   } else {
