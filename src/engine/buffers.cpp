@@ -21,12 +21,12 @@ std::uint64_t Engine::output_count(const Operation& operation) const {
 
 // Where the steps cannot work on the caller's buffers, they get copies: staging.h says when.
 void Engine::stage(Operation& operation) {
-  const Buffers& given = operation.given_;
-  const bool all = given.pieces != nullptr || memory::is_foreign(given.input, given.output);
-  if (!all && !operation.plan_->may_stage()) return;
   const Call& call = operation.call();
+  const Buffers& given = operation.given_;
   const bool factor = call.op == ReduceOp::premul_sum && reduces(call.collective);
   const bool both = call.collective == Collective::all_to_all && given.input == given.output;
+  const bool all = given.pieces != nullptr || memory::is_foreign(given.input) ||
+                   memory::is_foreign(given.output);
   if (!factor && !both && !all) return;
   const std::size_t element = size_of(call.type);
   const std::size_t in_bytes = input_count(operation) * element;

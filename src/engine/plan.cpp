@@ -28,10 +28,7 @@ PlanOptions chosen(const Call& call, PlanOptions options) {
 }  // namespace
 
 Plan::Plan(const Call& call, const PlanOptions& options)
-    : call_(call),
-      size_(options.size),
-      placement_(options.placement),
-      may_stage_(call.op == ReduceOp::premul_sum || call.collective == Collective::all_to_all) {
+    : call_(call), size_(options.size), placement_(options.placement) {
   cut(chosen(call, options));
   scan(options);
   options.log.debug(LogComponent::engine, [&] {

@@ -62,8 +62,6 @@ class Plan {
   [[nodiscard]] bool eager() const { return eager_; }
   /// Only if eager().
   [[nodiscard]] const EagerProgram& eager_program() const { return eager_program_; }
-  /// Whether steps may need a copy of the input, whatever memory it is in (Engine::stage).
-  [[nodiscard]] bool may_stage() const { return may_stage_; }
   /// The ranks that this one exchanges data with, ascending.
   [[nodiscard]] const std::vector<int>& peers() const { return peers_; }
 
@@ -139,7 +137,6 @@ class Plan {
   Call call_;
   int size_ = 1;
   std::shared_ptr<const collectives::Placement> placement_;  ///< the schedule uses it
-  bool may_stage_ = false;
   bool eager_ = false;
   EagerProgram eager_program_;
   std::uint64_t instances_ = 1;

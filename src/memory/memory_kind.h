@@ -60,11 +60,6 @@ inline bool is_foreign(const void* pointer) {
   return detail::number_of_others.load(std::memory_order_acquire) != 0 &&
          detail::foreign_kind_of(pointer) != nullptr;
 }
-/// Of either of two.
-inline bool is_foreign(const void* a, const void* b) {
-  return detail::number_of_others.load(std::memory_order_acquire) != 0 &&
-         (is_foreign(a) || is_foreign(b));
-}
 /// The kind of a device; throws Error (unsupported) if this build has none.
 const MemoryKind& kind_of(Device device);
 

@@ -127,16 +127,14 @@ OperationPtr Progress::take() {
   return next;
 }
 
-// Works are completed before somebody else may drive, so that none is before an earlier one.
-// Callbacks of others run outside of the lock, when somebody else may. Then whoever waits for one
-// of them looks again.
+// By whoever drives, at the end of that: Works are completed before somebody else may drive, so
+// that none is before an earlier one. Then whoever waits for one of them looks again. Callbacks of
+// others run outside of the lock, when somebody else may drive.
 void Progress::complete(std::vector<OperationPtr>& over) {
   for (const OperationPtr& each : over) each->complete();
   leave_wheel();
   for (const OperationPtr& each : over) each->tell();
   over.clear();
-  const Lock lock(mutex_);
-  news_.notify_all();
 }
 
 bool Progress::wait(Operation& operation, std::chrono::milliseconds timeout) {
@@ -156,10 +154,7 @@ bool Progress::wait(Operation& operation, std::chrono::milliseconds timeout) {
     driven_ = true;
     lock.unlock();
     Patience patience(true);
-    // It may also be that its last driver is about to complete it.
-    while (turn(over), over.empty() && !operation.isCompleted() && !closing_.load()) {
-      patience.pause();
-    }
+    while (turn(over), over.empty() && !closing_.load()) patience.pause();
     complete(over);
     lock.lock();
   }
