@@ -215,7 +215,7 @@ class CommunicatorCore : public std::enable_shared_from_this<CommunicatorCore> {
   /// True while a pump is posted or under way.
   std::atomic<bool> pumping_{false};
   engine::Crowd crowd_;            ///< lock held
-  std::uint32_t calls_ = 0;        ///< waits, rather; lock held
+  std::uint32_t waits_ = 0;        ///< by drive(); lock held
   engine::Waiter pump_waiter_{2};  ///< never spins: others need the service thread
   std::vector<pollfd> descriptors_;
   Nanoseconds examined_ = 0;

@@ -48,8 +48,6 @@ class Links final : public engine::Peers {
   void progress();
   /// Any thread: sockets wait in Bootstrap::take_links().
   void news_arrived() { news_.store(true, std::memory_order_release); }
-  /// True if no wire needs anybody to move it.
-  [[nodiscard]] bool moving_nothing() const { return moving_.empty(); }
   /// True while links are being made.
   [[nodiscard]] bool making() const { return !making_.empty(); }
   /// True if what was put and sent has left, but to peers that are gone.

@@ -22,9 +22,9 @@ constexpr Nanoseconds kAskEvery = 50 * kMillisecond;
 /// How long the service thread stays with one communicator before others get a turn.
 constexpr Nanoseconds kPumpTime = kMillisecond;
 
-/// What a blocking call has to say is said before the wires are asked for news, which takes as long
-/// as a small message. A call that finds what it needs does not ask at all; one in so many does.
-constexpr std::uint32_t kCallsPerProgress = 16;
+/// What a call has to say is said before the wires are asked for news, which takes as long as a
+/// small message. A wait that finds what it needs does not ask at all; one in so many does.
+constexpr std::uint32_t kWaitsPerProgress = 16;
 
 }  // namespace
 
@@ -89,12 +89,12 @@ void CommunicatorCore::warn_of_waiting_message(Nanoseconds now) {
 
 void CommunicatorCore::drive(engine::Completion& operation, Nanoseconds until) {
   if (!operation.finished()) {
-    turn(0, ++calls_ % kCallsPerProgress == 0 ? Wires::move : Wires::leave);
+    turn(0, ++waits_ % kWaitsPerProgress == 0 ? Wires::move : Wires::leave);
     if (!operation.finished()) go_on(operation, until);
   }
   write_trace_of_failure();
   // What the wire has not taken yet must not depend on the next call.
-  if (!links_->flushed() && !links_->moving_nothing()) start_pump();
+  if (!links_->flushed()) start_pump();
 }
 
 // Turn by turn, until the operation ends or the time has come.

@@ -234,9 +234,7 @@ void Engine::finish(Operation& operation) {
   }
   history_.finish(operation.sequence_, operation.waiting_for_, Outcome::succeeded, now_ == 0);
   operation.succeed();
-  if (&operation == blocking_.get() && operation.given_.function != nullptr) [[unlikely]] {
-    operation.given_.function = nullptr;  // may hold anything
-  }
+  if (&operation == blocking_.get()) blocking_->given_.function = nullptr;  // may hold anything
   vitals_.leave();
   take_first();
 }

@@ -78,7 +78,7 @@ class Operation final : public Completion {
     announced_ = 0;
     released_ = 0;
     flushed_ = 0;
-    if (!references_.empty()) references_.clear();
+    if (!references_.empty()) references_.clear();  // which does more than to ask
     lanes_.clear();
     waiting_for_ = Error::kNoRank;
     staged_output_ = false;
